@@ -1,0 +1,299 @@
+"""Agents, their keys, and their runs as last seen by us."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from audit.secrets import decrypt, encrypt
+from audit.ids import new_id
+
+
+class Scope(models.TextChoices):
+    READ = "read"
+    SEND = "send"
+    ADMIN = "admin"
+    OVERSIGHT = "oversight"
+    OVERSIGHT_READ = "oversight_read"
+
+
+def implied(scopes: list[str]) -> frozenset[str]:
+    """`admin` implies read and send, never deciding."""
+    return frozenset(scopes) | ({Scope.READ, Scope.SEND} if Scope.ADMIN in scopes else frozenset())
+
+
+class Connection(models.Model):
+    """Where runs are served: a model behind our own Assistants server, or a foreign run server."""
+
+    class Protocol(models.TextChoices):
+        CHAT_COMPLETIONS = "chat_completions"
+        SCRIPTED = "scripted"
+        ASSISTANTS = "assistants"
+        RESPONSES = "responses"
+        AGENTS = "agents"
+
+    id = models.CharField(max_length=40, primary_key=True, default=partial(new_id, "con"))
+    name = models.CharField(max_length=200, unique=True)
+    protocol = models.CharField(max_length=20, choices=Protocol.choices)
+    base_url = models.CharField(max_length=500, blank=True)
+    api_key_encrypted = models.TextField(blank=True)
+    model = models.CharField(max_length=200, blank=True)
+    models_served = models.JSONField(default=dict)
+    script = models.JSONField(default=list)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def api_key(self) -> str:
+        return decrypt(self.api_key_encrypted) if self.api_key_encrypted else ""
+
+    @api_key.setter
+    def api_key(self, value: str) -> None:
+        self.api_key_encrypted = encrypt(value) if value else ""
+
+    @property
+    def is_embedded(self) -> bool:
+        """Served by our own Assistants server, with this connection as the model behind it."""
+        return self.protocol in (self.Protocol.CHAT_COMPLETIONS, self.Protocol.SCRIPTED)
+
+
+class Assistant(models.Model):
+    """The agent that owns keys and runs. Its mailboxes and scopes are its rights."""
+
+    id = models.CharField(max_length=40, primary_key=True, default=partial(new_id, "agt"))
+    name = models.CharField(max_length=200, unique=True)
+    instructions = models.TextField(blank=True)
+    scopes = models.JSONField(default=list)
+    connection = models.ForeignKey(Connection, models.PROTECT, null=True, related_name="assistants")
+    # the assistant's id in the protocol, once a run of it was started by us
+    remote_id = models.CharField(max_length=80, blank=True)
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    sees_held_inbound = False
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def actor(self) -> str:
+        return f"assistant:{self.pk}"
+
+    def has_scope(self, scope: str) -> bool:
+        return scope in implied(self.scopes)
+
+    def mailbox_reach(self, field: str) -> Q:
+        """A filter for rows whose `field` names a mailbox within reach."""
+        return Q(**{f"{field}__in": self.mailbox_links.values("mailbox")})
+
+    def run_reach(self) -> Q:
+        return Q(assistant=self)
+
+    if TYPE_CHECKING:
+        mailbox_links: Any
+
+
+class Integration(models.Model):
+    """A program that is no assistant and holds keys."""
+
+    id = models.CharField(max_length=40, primary_key=True, default=partial(new_id, "itg"))
+    name = models.CharField(max_length=200, unique=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+    def live(self, now: Any) -> Self:
+        return self.filter(Q(expires_at=None) | Q(expires_at__gt=now), revoked_at=None)
+
+
+class ApiKey(models.Model):
+    """A bearer key, stored as a hash. It belongs to one assistant or to one integration."""
+
+    id = models.CharField(max_length=40, primary_key=True, default=partial(new_id, "key"))
+    name = models.CharField(max_length=200)
+    prefix = models.CharField(max_length=16)
+    hash = models.CharField(max_length=64, unique=True)
+    assistant = models.ForeignKey(Assistant, models.CASCADE, null=True, related_name="keys")
+    integration = models.ForeignKey(Integration, models.CASCADE, null=True, related_name="keys")
+    # columns, not a list, so that the database itself refuses a key that both sends and decides
+    may_read = models.BooleanField(default=False)
+    may_send = models.BooleanField(default=False)
+    may_admin = models.BooleanField(default=False)
+    may_oversight = models.BooleanField(default=False)
+    may_oversight_read = models.BooleanField(default=False)
+    all_mailboxes = models.BooleanField(default=False)
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(null=True)
+    revoked_at = models.DateTimeField(null=True)
+    last_used_at = models.DateTimeField(null=True)
+    # token bucket of the write limit
+    tokens = models.FloatField(default=0)
+    tokens_at = models.DateTimeField(null=True)
+
+    objects = ApiKeyQuerySet.as_manager()
+
+    is_authenticated = True
+    is_anonymous = False
+    is_active = True
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(assistant__isnull=True, integration__isnull=False)
+                | Q(assistant__isnull=False, integration__isnull=True),
+                name="key_has_one_owner",
+            ),
+            models.CheckConstraint(
+                condition=Q(may_oversight=False)
+                | Q(may_send=False, may_admin=False, assistant__isnull=True),
+                name="key_never_sends_and_decides",
+            ),
+            models.CheckConstraint(
+                condition=Q(all_mailboxes=False) | Q(assistant__isnull=True),
+                name="key_of_assistant_lists_mailboxes",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+    @property
+    def actor(self) -> str:
+        return f"key:{self.pk}"
+
+    @property
+    def scopes(self) -> list[str]:
+        return [scope.value for scope in Scope if getattr(self, f"may_{scope.value}")]
+
+    def has_scope(self, scope: str) -> bool:
+        """An assistant's scopes are the ceiling of its keys, read anew each time."""
+        return scope in implied(self.scopes) and (self.assistant is None or self.assistant.has_scope(scope))
+
+    @property
+    def sees_held_inbound(self) -> bool:
+        return self.may_oversight or self.may_oversight_read
+
+    def mailbox_reach(self, field: str) -> Q:
+        if self.all_mailboxes:
+            return Q()
+        reach = Q(**{f"{field}__in": self.mailbox_links.values("mailbox")})
+        return reach & self.assistant.mailbox_reach(field) if self.assistant else reach
+
+    def run_reach(self) -> Q:
+        """A key sees the runs of its own assistant; an integration's has none."""
+        return Q(assistant=self.assistant) if self.assistant else Q(pk__in=())
+
+    if TYPE_CHECKING:
+        mailbox_links: Any
+
+
+class RunQuerySet(models.QuerySet["Run"]):
+    def visible_to(self, actor: Any) -> Self:
+        return self.filter(actor.run_reach())
+
+    def driven(self) -> Self:
+        return self.filter(driver=Run.Driver.COUNTERSEAL)
+
+    def waiting(self) -> Self:
+        return self.filter(status=Run.Status.REQUIRES_ACTION)
+
+    def due(self, now: Any) -> Self:
+        return self.driven().filter(sync_due_at__lte=now)
+
+
+class Run(models.Model):
+    """A run as last seen by us. Ids are the protocol's own."""
+
+    class Driver(models.TextChoices):
+        """Only the driver submits outputs."""
+
+        CALLER = "caller"
+        COUNTERSEAL = "counterseal"
+
+    class Status(models.TextChoices):
+        STARTING = "starting"  # ours: recorded, not yet created at the far side
+        QUEUED = "queued"
+        IN_PROGRESS = "in_progress"
+        REQUIRES_ACTION = "requires_action"
+        CANCELLING = "cancelling"
+        CANCELLED = "cancelled"
+        FAILED = "failed"
+        COMPLETED = "completed"
+        INCOMPLETE = "incomplete"
+        EXPIRED = "expired"
+
+    ENDED = (Status.CANCELLED, Status.FAILED, Status.COMPLETED, Status.INCOMPLETE, Status.EXPIRED)
+
+    id = models.CharField(max_length=40, primary_key=True, default=partial(new_id, "rn"))
+    connection = models.ForeignKey(Connection, models.PROTECT, null=True, related_name="runs")
+    assistant = models.ForeignKey(Assistant, models.PROTECT, related_name="runs")
+    driver = models.CharField(max_length=12, choices=Driver.choices)
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.STARTING)
+    # empty until the far side has answered
+    run_id = models.CharField(max_length=200, blank=True)
+    thread_id = models.CharField(max_length=200, blank=True)
+    remote_assistant_id = models.CharField(max_length=200, blank=True)
+    # what the run is about, and what fills {mailbox_id} and {email_id}; sent as the run's metadata
+    mailbox_id = models.CharField(max_length=40, blank=True)
+    email_id = models.CharField(max_length=40, blank=True)
+    prompt = models.TextField(blank=True)
+    # one start per cause, e.g. the email that started it
+    start_key = models.CharField(max_length=80, unique=True, null=True)
+    transcript = models.JSONField(default=list)  # [{"role", "text", "at"}], oldest first
+    last_error = models.CharField(max_length=1000, blank=True)
+    sync_due_at = models.DateTimeField(null=True)
+    sync_attempts = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+    ended_at = models.DateTimeField(null=True)
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["sync_due_at"], condition=Q(sync_due_at__isnull=False), name="run_sync_due"),
+            models.Index(fields=["status", "id"]),
+            models.Index(fields=["assistant", "id"]),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["assistant", "run_id"], condition=~Q(run_id=""), name="run_seen_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.run_id or self.id
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status in self.ENDED
+
+
+class ToolCall(models.Model):
+    """A function call of a run, and the output that we owe it."""
+
+    id = models.CharField(max_length=40, primary_key=True, default=partial(new_id, "tc"))
+    run = models.ForeignKey(Run, models.CASCADE, related_name="calls")
+    call_id = models.CharField(max_length=200)
+    position = models.PositiveIntegerField(default=0)
+    name = models.CharField(max_length=200)
+    arguments = models.TextField()  # JSON text, as the model wrote it
+    output = models.TextField(null=True)  # JSON text; null while the call is open
+    answered_at = models.DateTimeField(null=True)
+    submitted_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "call_id"], name="call_once")]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.call_id}"

@@ -1,0 +1,309 @@
+"""Addresses and messages."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
+
+from django.db import models
+from django.utils import timezone
+
+from audit.ids import new_id
+
+if TYPE_CHECKING:
+    from approvals.models import OutboundMessage
+
+
+class OversightMode(models.TextChoices):
+    """From the strictest to the loosest; the order is the ladder."""
+
+    READ_ONLY = "read_only"
+    GATED_ALL = "gated_all"
+    GATED_SEND = "gated_send"
+    MONITORED = "monitored"
+    AUTONOMOUS = "autonomous"
+
+    def is_stricter_than(self, other: str) -> bool:
+        ladder = list(OversightMode)
+        return ladder.index(self) < ladder.index(OversightMode(other))
+
+
+class Account(models.Model):
+    """One install is one account: one row."""
+
+    name = models.CharField(max_length=200, default="Counterseal")
+    oversight_email = models.CharField(max_length=320, blank=True)
+    held_at = models.DateTimeField(null=True)
+    held_reason = models.CharField(max_length=500, blank=True)
+
+
+class MailboxQuerySet(models.QuerySet["Mailbox"]):
+    def visible_to(self, actor: Any) -> Self:
+        """`actor`: a person, an API key or an assistant; each model knows its own reach."""
+        return self.filter(actor.mailbox_reach("pk"))
+
+
+class Mailbox(models.Model):
+    class OnInbound(models.TextChoices):
+        RUN = "run"
+        NOTIFY = "notify"
+
+    id = models.CharField(max_length=40, primary_key=True, default=partial(new_id, "mbx"))
+    address = models.CharField(max_length=320, unique=True)
+    display_name = models.CharField(max_length=200, blank=True)
+    oversight_mode = models.CharField(
+        max_length=12, choices=OversightMode.choices, default=OversightMode.GATED_SEND
+    )
+    on_inbound = models.CharField(max_length=8, choices=OnInbound.choices, default=OnInbound.NOTIFY)
+    approvals_needed = models.PositiveSmallIntegerField(default=1)
+    deadline_hours = models.PositiveIntegerField(default=72)
+    is_active = models.BooleanField(default=True)
+    held_at = models.DateTimeField(null=True)
+    held_reason = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects = MailboxQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(oversight_mode__in=OversightMode.values), name="mailbox_mode_known"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(approvals_needed__gte=1), name="mailbox_needs_an_approval"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.address
+
+    @property
+    def domain(self) -> str:
+        return self.address.rpartition("@")[2]
+
+
+class AllowlistEntry(models.Model):
+    """An address or `*@domain` that skips review, in gated_send only."""
+
+    id = models.CharField(max_length=40, primary_key=True, default=partial(new_id, "alw"))
+    mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="allowlist")
+    pattern = models.CharField(max_length=320)
+    note = models.CharField(max_length=200, blank=True)
+    added_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["mailbox", "pattern"], name="allowlist_once")]
+
+    def __str__(self) -> str:
+        return self.pattern
+
+
+class Suppression(models.Model):
+    """An address that must not be written to. Looked at again in the last UPDATE before DATA."""
+
+    id = models.CharField(max_length=40, primary_key=True, default=partial(new_id, "sup"))
+    address = models.CharField(max_length=320, unique=True)
+    reason = models.CharField(max_length=200)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.address
+
+
+class Conversation(models.Model):
+    """An email thread. (`thread` alone means an assistant's.)"""
+
+    id = models.CharField(max_length=40, primary_key=True, default=partial(new_id, "thr"))
+    mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="conversations")
+    subject = models.CharField(max_length=998, blank=True)
+    last_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.subject
+
+
+class RawMessage(models.Model):
+    """Inbound bytes as they came, stored before anything looks at them."""
+
+    id = models.CharField(max_length=40, primary_key=True, default=partial(new_id, "raw"))
+    mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="raw_messages")
+    envelope_from = models.CharField(max_length=320, blank=True)
+    envelope_to = models.CharField(max_length=320)
+    data = models.BinaryField()
+    digest = models.CharField(max_length=64)
+    received_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class EmailQuerySet(models.QuerySet["Email"]):
+    def visible_to(self, actor: Any) -> Self:
+        """Held inbound mail is invisible to whoever does not oversee."""
+        found = self.filter(actor.mailbox_reach("mailbox"))
+        return found if actor.sees_held_inbound else found.exclude(
+            inbound_status__in=(Email.InboundStatus.PENDING, Email.InboundStatus.REJECTED,
+                                Email.InboundStatus.EXPIRED)
+        )
+
+    def inbound(self) -> Self:
+        return self.filter(direction=Email.Direction.INBOUND)
+
+    def outbound(self) -> Self:
+        return self.filter(direction=Email.Direction.OUTBOUND)
+
+
+class Email(models.Model):
+    """A message, in or out, with the run that it came from or led to."""
+
+    class Direction(models.TextChoices):
+        INBOUND = "inbound"
+        OUTBOUND = "outbound"
+
+    class InboundStatus(models.TextChoices):
+        """Empty on outbound mail, whose status is its OutboundMessage's."""
+
+        PENDING = "pending_inbound_approval"
+        UNREAD = "unread"
+        READ = "read"
+        ARCHIVED = "archived"
+        DELETED = "deleted"
+        REJECTED = "rejected"
+        EXPIRED = "expired"
+        SPAM_FLAGGED = "spam_flagged"
+        SPAM_QUARANTINED = "spam_quarantined"
+
+    id = models.CharField(max_length=40, primary_key=True, default=partial(new_id, "em"))
+    mailbox = models.ForeignKey(Mailbox, models.PROTECT, related_name="emails")
+    conversation = models.ForeignKey(Conversation, models.PROTECT, related_name="emails")
+    direction = models.CharField(max_length=8, choices=Direction.choices)
+    inbound_status = models.CharField(max_length=24, choices=InboundStatus.choices, blank=True)
+    # addresses are bare (`user@host`); names are kept beside them for display only
+    from_address = models.CharField(max_length=320)
+    from_name = models.CharField(max_length=320, blank=True)
+    reply_to = models.CharField(max_length=320, blank=True)
+    to = models.JSONField(default=list)
+    cc = models.JSONField(default=list)
+    bcc = models.JSONField(default=list)
+    subject = models.TextField(blank=True)
+    text = models.TextField(blank=True)
+    html = models.TextField(blank=True)
+    attachments = models.JSONField(default=list)
+    tags = models.JSONField(default=dict)
+    message_id = models.CharField(max_length=998, db_index=True)
+    in_reply_to = models.CharField(max_length=998, blank=True)
+    references = models.JSONField(default=list)
+    raw = models.OneToOneField(RawMessage, models.PROTECT, null=True, related_name="email")
+    parse_error = models.CharField(max_length=500, blank=True)
+    # the run context, in the protocol's own ids; indexed for the auditor
+    assistant_id = models.CharField(max_length=80, blank=True)
+    thread_id = models.CharField(max_length=200, blank=True)
+    run_id = models.CharField(max_length=200, blank=True)
+    tool_call_id = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    decided_at = models.DateTimeField(null=True)
+
+    objects = EmailQuerySet.as_manager()
+
+    if TYPE_CHECKING:
+        outbound: OutboundMessage
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["mailbox", "id"]),
+            models.Index(fields=["conversation", "id"]),
+            models.Index(
+                fields=["id"],
+                condition=models.Q(inbound_status="pending_inbound_approval"),
+                name="email_held_inbound",
+            ),
+            *(
+                models.Index(fields=[name, "id"], condition=~models.Q(**{name: ""}), name=f"email_{name[:-3]}")
+                for name in ("assistant_id", "thread_id", "run_id", "tool_call_id")
+            ),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(direction="outbound", inbound_status="")
+                | (models.Q(direction="inbound") & ~models.Q(inbound_status="")),
+                name="email_inbound_has_status",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.subject
+
+    @property
+    def is_inbound(self) -> bool:
+        return self.direction == self.Direction.INBOUND
+
+    @property
+    def recipients(self) -> list[str]:
+        return [*self.to, *self.cc, *self.bcc]
+
+
+class Correspondent(models.Model):
+    """An address on an email, one row each, so that mail is found by address through an index."""
+
+    class Role(models.TextChoices):
+        FROM = "from"
+        TO = "to"
+        CC = "cc"
+        BCC = "bcc"
+
+    email = models.ForeignKey(Email, models.CASCADE, related_name="correspondents")
+    role = models.CharField(max_length=4, choices=Role.choices)
+    address = models.CharField(max_length=320)
+
+    class Meta:
+        indexes = [models.Index(fields=["address", "email"])]
+
+    def __str__(self) -> str:
+        return self.address
+
+
+class Revision(models.Model):
+    """The frozen content of an outbound email. Never changed after it was made, but for `block`.
+
+    `digest` is SHA-256 over envelope sender, sorted envelope recipients and `frozen` (see mime.py).
+    `block` (Date, identity header, signature) is computed once, when the revision first leaves, and
+    only ever prepended; `sent_digest` covers block and frozen bytes.
+    """
+
+    email = models.ForeignKey(Email, models.PROTECT, related_name="revisions")
+    number = models.PositiveIntegerField(default=1)
+    envelope_from = models.CharField(max_length=320)
+    recipients = models.JSONField()
+    frozen = models.BinaryField()
+    digest = models.CharField(max_length=64)
+    facts = models.JSONField(default=list)
+    block = models.BinaryField(null=True)
+    sent_digest = models.CharField(max_length=64, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["email", "number"], name="revision_once")]
+
+    def __str__(self) -> str:
+        return f"{self.email_id} r{self.number}"
+
+
+class SigningKey(models.Model):
+    """An ECDSA P-256 key of the identity header; old ones are kept, so that old mail verifies."""
+
+    private_pem_encrypted = models.TextField()
+    public_pem = models.TextField()
+    created_at = models.DateTimeField(default=timezone.now)
+
+
+class CaughtMessage(models.Model):
+    """What the built-in catcher received in place of a mail server."""
+
+    id = models.CharField(max_length=40, primary_key=True, default=partial(new_id, "cau"))
+    envelope_from = models.CharField(max_length=320)
+    recipients = models.JSONField()
+    data = models.BinaryField()
+    caught_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.id
