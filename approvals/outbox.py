@@ -1,0 +1,192 @@
+"""Promised effects: written with their cause, claimed under a lease, drained by whoever comes.
+
+Generic: it knows no handler. The row is the truth; a nudge only makes it prompt.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, connection, transaction
+from django.db.models import F, Q, QuerySet
+from django.utils import timezone
+
+from approvals.models import OutboxEntry
+from audit import nudge
+
+LEASE = timedelta(seconds=15)
+RENEW_EVERY = 5.0  # seconds
+LONGEST_WAIT = timedelta(hours=1)
+TASKS = {OutboxEntry.Kind.DELIVER_EMAIL: "approvals.tasks.deliver"}
+
+Handler = Callable[[OutboxEntry], None]
+log = logging.getLogger("counterseal.outbox")
+
+
+class TryAgain(Exception):
+    """The effect did not happen yet. `delay` overrides the backoff."""
+
+    def __init__(self, why: str, delay: timedelta | None = None) -> None:
+        super().__init__(why)
+        self.delay = delay
+
+
+def worker_name() -> str:
+    return os.environ.get("COUNTERSEAL_WORKER") or f"{socket.gethostname()}:{os.getpid()}"
+
+
+def enqueue(kind: OutboxEntry.Kind, ref: str, *, due_at: datetime | None = None) -> None:
+    """Promise the effect `kind` on `ref`, in the transaction of its cause.
+
+    An open entry for the same is moved to the new time instead: effects are level-triggered. One
+    that is being worked on runs again, because its end asks whether `due_at` is still its own.
+    """
+    if not connection.in_atomic_block:
+        raise RuntimeError("enqueue() belongs into the transaction of its cause")
+    due_at = due_at or timezone.now()
+    if not _move(kind, ref, due_at):
+        try:
+            with transaction.atomic():
+                OutboxEntry.objects.create(kind=kind, ref=ref, due_at=due_at)
+        except IntegrityError:
+            _move(kind, ref, due_at)
+    nudge.on_commit(TASKS.get(kind, "approvals.tasks.drain"))
+
+
+def _move(kind: OutboxEntry.Kind, ref: str, due_at: datetime) -> int:
+    return _open(kind, ref).update(due_at=due_at)
+
+
+def withdraw(kind: OutboxEntry.Kind, ref: str) -> None:
+    _open(kind, ref).update(done_at=timezone.now(), last_error="withdrawn")
+
+
+def _open(kind: OutboxEntry.Kind, ref: str) -> QuerySet[OutboxEntry]:
+    return OutboxEntry.objects.filter(kind=kind, ref=ref, done_at=None)
+
+
+def claim(kinds: Iterable[OutboxEntry.Kind]) -> OutboxEntry | None:
+    """Lease one due entry. Its `attempts` is the fence: one conditional UPDATE decides who has it."""
+    now = timezone.now()
+    free = Q(leased_until=None) | Q(leased_until__lte=now)
+    due = OutboxEntry.objects.filter(free, kind__in=list(kinds), due_at__lte=now, done_at=None)
+    for entry in due.order_by("due_at")[:20]:
+        won = OutboxEntry.objects.filter(free, pk=entry.pk, attempts=entry.attempts, done_at=None).update(
+            attempts=F("attempts") + 1, leased_by=worker_name(), leased_until=now + LEASE
+        )
+        if won:
+            entry.attempts += 1
+            return entry
+    return None
+
+
+def held(entry: OutboxEntry) -> Q:
+    """The condition that this worker still holds the entry, for a fenced UPDATE elsewhere."""
+    return Q(pk=entry.pk, attempts=entry.attempts, done_at=None)
+
+
+def drain(handlers: Mapping[OutboxEntry.Kind, Handler]) -> int:
+    """Work until nothing is due. Returns how many entries were worked on."""
+    worked = 0
+    while entry := claim(handlers):
+        worked += 1
+        with _renewer.renewing(entry):
+            _work(entry, handlers[OutboxEntry.Kind(entry.kind)])
+    return worked
+
+
+def _work(entry: OutboxEntry, handler: Handler) -> None:
+    try:
+        handler(entry)
+    except TryAgain as later:
+        _put_back(entry, str(later), later.delay)
+    except Exception as error:
+        log.exception("%s failed", entry)
+        _put_back(entry, f"{type(error).__name__}: {error}", None)
+    else:
+        _finish(entry)
+
+
+def _finish(entry: OutboxEntry) -> None:
+    done = OutboxEntry.objects.filter(held(entry), due_at=entry.due_at).update(
+        done_at=timezone.now(), leased_until=None, last_error=""
+    )
+    if not done:
+        # asked for again meanwhile (or no longer ours, and then this changes nothing)
+        OutboxEntry.objects.filter(held(entry)).update(leased_until=None)
+
+
+def _put_back(entry: OutboxEntry, why: str, delay: timedelta | None) -> None:
+    delay = backoff(entry.attempts) if delay is None else delay
+    mine = OutboxEntry.objects.filter(held(entry))
+    if not mine.filter(due_at=entry.due_at).update(
+        due_at=timezone.now() + delay, leased_until=None, last_error=why[:1000]
+    ):
+        mine.update(leased_until=None, last_error=why[:1000])
+
+
+def backoff(attempts: int) -> timedelta:
+    """1 s, 2 s, 4 s … an hour."""
+    return min(timedelta(seconds=2 ** min(attempts - 1, 12)), LONGEST_WAIT)
+
+
+def free_leases() -> int:
+    """Give up what a former process of this name held; for a worker that starts anew."""
+    return OutboxEntry.objects.filter(leased_by=worker_name(), done_at=None).update(leased_until=None)
+
+
+class Renewer:
+    """Renews the leases of this process while their entries are worked on; asleep otherwise."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, OutboxEntry] = {}
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def renewing(self, entry: OutboxEntry) -> Renewing:
+        return Renewing(self, entry)
+
+    def add(self, entry: OutboxEntry) -> None:
+        with self._changed:
+            self._held[entry.pk] = entry
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="lease-renewer", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def remove(self, entry: OutboxEntry) -> None:
+        with self._changed:
+            self._held.pop(entry.pk, None)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._held)
+                self._changed.wait(RENEW_EVERY)
+                entries = list(self._held.values())
+            try:
+                for entry in entries:
+                    OutboxEntry.objects.filter(held(entry)).update(leased_until=timezone.now() + LEASE)
+            except Exception:
+                log.exception("leases were not renewed")
+            finally:
+                connection.close()
+
+
+class Renewing:
+    def __init__(self, renewer: Renewer, entry: OutboxEntry) -> None:
+        self._renewer, self._entry = renewer, entry
+
+    def __enter__(self) -> None:
+        self._renewer.add(self._entry)
+
+    def __exit__(self, *exc: object) -> None:
+        self._renewer.remove(self._entry)
+
+
+_renewer = Renewer()

@@ -1,0 +1,81 @@
+"""Who may do what: check_x raises NotPermitted with a sentence, denial() asks for the sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from approvals.errors import NotPermitted
+from approvals.models import OutboundMessage, User
+from assistants.models import ApiKey, Assistant, Scope
+from mailboxes.models import Email, Mailbox
+
+Decider = User | ApiKey
+Sender = ApiKey | Assistant
+Actor = User | ApiKey | Assistant
+
+
+def denial(check: Callable[..., None], *args: Any) -> str:
+    """Why `check` says no, or "" when it does not: the text for a button that is off."""
+    try:
+        check(*args)
+    except NotPermitted as refusal:
+        return refusal.sentence
+    return ""
+
+
+def check_reach(actor: Actor, mailbox: Mailbox) -> None:
+    if not Mailbox.objects.visible_to(actor).filter(pk=mailbox.pk).exists():
+        raise NotPermitted(f"{mailbox.address} is not among your mailboxes.")
+
+
+def check_decide(actor: Decider, thing: OutboundMessage | Email) -> None:
+    email = thing.email if isinstance(thing, OutboundMessage) else thing
+    if isinstance(actor, User):
+        if not (actor.is_active and actor.is_reviewer):
+            raise NotPermitted("Deciding takes the reviewer role, which you do not have.")
+    else:
+        check_scope(actor, Scope.OVERSIGHT)
+    check_reach(actor, email.mailbox)
+
+
+def check_settle(actor: User, message: OutboundMessage) -> None:
+    """Settling, retrying: an administrator, or someone who may decide there."""
+    if not (actor.is_active and (actor.is_administrator or actor.is_reviewer)):
+        raise NotPermitted("Settling a delivery takes the administrator or the reviewer role.")
+    check_reach(actor, message.email.mailbox)
+
+
+def check_cancel(actor: Actor, message: OutboundMessage) -> None:
+    if isinstance(actor, User):
+        return check_settle(actor, message)
+    return check_send(actor, message.email.mailbox)
+
+
+def check_send(actor: Sender, mailbox: Mailbox) -> None:
+    check_scope(actor, Scope.SEND)
+    check_reach(actor, mailbox)
+
+
+def check_administer(actor: User, mailbox: Mailbox | None = None) -> None:
+    """Without a mailbox: something that concerns them all."""
+    if not (actor.is_active and actor.is_administrator):
+        raise NotPermitted("This takes the administrator role, which you do not have.")
+    if mailbox is not None:
+        check_reach(actor, mailbox)
+    elif not actor.all_mailboxes:
+        raise NotPermitted("This concerns all mailboxes, and you administer only some.")
+
+
+def check_start_run(actor: User, assistant: Assistant) -> None:
+    if not (actor.is_active and (actor.is_administrator or actor.is_reviewer)):
+        raise NotPermitted("Starting a run takes the administrator or the reviewer role.")
+    if not actor.all_mailboxes and not Assistant.objects.filter(
+        pk=assistant.pk, mailbox_links__in=actor.assistant_links()
+    ):
+        raise NotPermitted(f"{assistant.name} works in no mailbox of yours.")
+
+
+def check_scope(actor: Sender | ApiKey, scope: Scope) -> None:
+    if not actor.has_scope(scope):
+        raise NotPermitted(f"This needs the scope {scope.value}, which the key does not have.", "missing_scope")
