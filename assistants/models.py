@@ -135,9 +135,10 @@ class ApiKey(models.Model):
     expires_at = models.DateTimeField(null=True)
     revoked_at = models.DateTimeField(null=True)
     last_used_at = models.DateTimeField(null=True)
-    # token bucket of the write limit
-    tokens = models.FloatField(default=0)
-    tokens_at = models.DateTimeField(null=True)
+    # the write limit's token bucket: when it will be full again, in seconds since 1970
+    bucket_full_at = models.FloatField(default=0)
+    # the first mailbox that a key creates needs no operator's approval
+    made_mailbox = models.BooleanField(default=False)
 
     objects = ApiKeyQuerySet.as_manager()
 

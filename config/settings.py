@@ -29,6 +29,8 @@ DATABASE_URL = os.environ.get("DATABASE_URL") or f"sqlite:///{DATA_DIR / 'counte
 BROKER_URL = os.environ.get("BROKER_URL") or "memory://"
 # smtp://[user:password@]host:port, or empty for the built-in catcher
 EMAIL_URL = os.environ.get("EMAIL_URL", "")
+# names the leases of this process, so that its successor may free them; unique among running workers
+WORKER_NAME = os.environ.get("WORKER_NAME", "")
 # write calls a minute per API key; 0 turns the limit off
 WRITE_LIMIT = int(os.environ.get("WRITE_LIMIT") or 600)
 WRITE_BURST = 100
@@ -157,7 +159,8 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["approvals.api.authentication.KeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["approvals.api.authentication.HasScope"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["approvals.api.parsers.ObjectParser"],
+    "DEFAULT_THROTTLE_CLASSES": ["approvals.api.throttle.WriteLimit"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "approvals.api.errors.exception_handler",
     "UNAUTHENTICATED_USER": None,

@@ -1,0 +1,45 @@
+"""JSON bodies: an object, of a bearable size and depth, or a sentence that says what is wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import IO, Any
+
+from rest_framework.exceptions import APIException, ParseError
+from rest_framework.parsers import BaseParser
+
+# a message of 256 KiB, escaped at its worst, with room for the rest
+MAX_BODY_BYTES = 2_621_440
+
+
+class TooLarge(APIException):
+    status_code = 413
+    default_detail = f"The body is larger than {MAX_BODY_BYTES} bytes."
+    default_code = "too_large"
+
+
+class ObjectParser(BaseParser):
+    """DRF's own reads any number of bytes and lets deep nesting end in a RecursionError."""
+
+    media_type = "application/json"
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        data: bytes = stream.read(MAX_BODY_BYTES + 1)
+        if len(data) > MAX_BODY_BYTES:
+            raise TooLarge
+        if not data.strip():
+            return {}
+        try:
+            body = json.loads(data, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            raise ParseError("The body is not valid JSON.", code="malformed_json") from error
+        if not isinstance(body, dict):
+            raise ParseError("The body must be a JSON object.", code="malformed_json")
+        return body
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")

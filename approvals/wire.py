@@ -1,0 +1,380 @@
+"""How mailboxes, mail and runs look to callers: the words for each state, and the shape of each object.
+
+The types here are also the OpenAPI schemas of the answers (approvals/api/schema.py reads them).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, TypedDict
+
+from django.db.models import Prefetch, Q
+
+from approvals.models import Decision, OutboundMessage
+from approvals.states import Status
+from assistants.models import Run, ToolCall
+from mailboxes.models import Email, EmailQuerySet, Mailbox
+
+# one install is one account
+TENANT_ID = "self-hosted"
+
+
+class Dialect(StrEnum):
+    """The same calls in two envelopes: nested under a mailbox, or flat as a tool call comes."""
+
+    MAILBOX = "mailbox"
+    FLAT = "flat"
+
+
+S = Status
+
+# (mailbox dialect, flat dialect)
+WORDS: dict[Status, tuple[str, str]] = {
+    S.PENDING: ("pending_send_approval", "pending_approval"),
+    S.DEFERRED: ("scheduled", "scheduled"),
+    S.SCHEDULED: ("scheduled", "scheduled"),
+    S.APPROVED: ("sending", "sending"),
+    S.SENDING: ("sending", "sending"),
+    S.SENT: ("sent", "sent"),
+    S.REJECTED: ("rejected", "rejected"),
+    S.CANCELLED: ("cancelled", "cancelled"),
+    S.EXPIRED: ("expired", "expired"),
+    S.SUPERSEDED: ("superseded", "superseded"),
+    S.FAILED: ("send_failed", "failed"),
+    S.NEEDS_ATTENTION: ("needs_attention", "needs_attention"),
+}
+
+# every word of either dialect, for filters
+STATUS_WORDS = sorted({word for pair in WORDS.values() for word in pair} | set(Email.InboundStatus.values))
+
+
+def word(status: str, dialect: Dialect = Dialect.MAILBOX) -> str:
+    return WORDS[Status(status)][dialect is Dialect.FLAT]
+
+
+def status(email: Email, dialect: Dialect = Dialect.MAILBOX) -> str:
+    return email.inbound_status if email.is_inbound else word(email.outbound.status, dialect)
+
+
+def having_status(text: str) -> Q:
+    """Emails whose status has this word, in whichever dialect."""
+    states = [state for state, words in WORDS.items() if text in words]
+    return Q(outbound__status__in=states) | Q(inbound_status=text)
+
+
+class AttachmentObject(TypedDict):
+    name: str
+    size: int
+    content_type: str
+
+
+class DecisionObject(TypedDict):
+    verdict: str
+    reason: str
+    by: str
+    at: str
+    edited: bool
+
+
+# functional, because `from` is a keyword
+EmailObject = TypedDict(
+    "EmailObject",
+    {
+        "id": str,
+        "mailbox_id": str,
+        "thread_id": str,
+        "direction": str,
+        "status": str,
+        "from": str,
+        "from_address": str,
+        "from_name": str,
+        "reply_to": str,
+        "to": list[str],
+        "to_addresses": list[str],
+        "cc": list[str],
+        "bcc": list[str],
+        "subject": str,
+        "markdown": str,
+        "text_body": str,
+        "html_body": str,
+        "message_id": str,
+        "in_reply_to": str,
+        "received_at": str,
+        "created_at": str,
+        "has_attachments": bool,
+        "attachments": list[AttachmentObject],
+        "tags": dict[str, str],
+        "delivered_at": str | None,
+        "bounced_at": str | None,
+        "bounce_type": str | None,
+        "approved_at": str | None,
+        "approved_by": str | None,
+        "sent_at": str | None,
+        "spam_score": float | None,
+        "spam_verdict": str | None,
+        "assistant_id": str,
+        "run_id": str,
+        "openai_thread_id": str,
+        "tool_call_id": str,
+        "decision": DecisionObject | None,
+    },
+)
+
+
+class FactObject(TypedDict):
+    code: str
+    severity: str
+    label: str
+    sentence: str
+    evidence: str
+
+
+class PendingObject(EmailObject):
+    body_markdown: str
+    revision: int
+    digest: str
+    reasons: list[str]
+    deadline_at: str | None
+    facts: list[FactObject]
+
+
+class MailboxObject(TypedDict):
+    id: str
+    tenant_id: str
+    address: str
+    display_name: str
+    oversight_mode: str
+    auto_cc: str | None
+    auto_bcc: str | None
+    forward_inbound: int
+    webhook_url: str | None
+    oversight_webhook_url: str | None
+    signature_block: str | None
+    created_at: int
+    is_active: int
+    mcp_configured: bool
+    default_gate_timing: str
+    scheduling_enabled: bool
+    ai_disclosure: bool
+
+
+class ToolCallObject(TypedDict):
+    id: str
+    name: str
+    arguments: str
+    output: str | None
+    answered_at: str | None
+    submitted_at: str | None
+
+
+class HoldObject(TypedDict):
+    email_id: str
+    tool_call_id: str
+    status: str
+
+
+class ResumeObject(TypedDict):
+    """How many of the run's calls there are, still lack an output, and had theirs submitted."""
+
+    calls: int
+    open: int
+    submitted: int
+
+
+class RunObject(TypedDict):
+    id: str
+    run_id: str
+    thread_id: str
+    assistant_id: str
+    assistant: str
+    driver: str
+    state: str
+    mailbox_id: str
+    email_id: str
+    calls: list[ToolCallObject]
+    holds: list[HoldObject]
+    resume: ResumeObject
+    last_error: str
+    created_at: str
+    updated_at: str
+    ended_at: str | None
+
+
+def timestamp(at: datetime | None) -> str | None:
+    return moment(at) if at else None
+
+
+def moment(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def with_story(emails: EmailQuerySet) -> EmailQuerySet:
+    """All that email_object() reads, in a fixed number of queries."""
+    standing = Decision.objects.filter(voided_at=None).select_related("by", "by_key").order_by("at", "id")
+    return emails.select_related("outbound").prefetch_related(
+        Prefetch("outbound__decisions", standing), Prefetch("decisions", standing)
+    )
+
+
+def email_object(email: Email, dialect: Dialect = Dialect.MAILBOX) -> EmailObject:
+    """The clients disagree about names, so both spellings are there."""
+    decisions = _decisions(email)
+    approval = next((d for d in reversed(decisions) if d.verdict in ("approve", "release")), None)
+    created_at = moment(email.created_at)
+    return {
+        "id": email.pk,
+        "mailbox_id": email.mailbox_id,
+        "thread_id": email.conversation_id,
+        "direction": email.direction,
+        "status": status(email, dialect),
+        "from": email.from_address,
+        "from_address": email.from_address,
+        "from_name": email.from_name,
+        "reply_to": email.reply_to,
+        "to": email.to,
+        "to_addresses": email.to,
+        "cc": email.cc,
+        "bcc": email.bcc,
+        "subject": email.subject,
+        "markdown": email.text,
+        "text_body": email.text,
+        "html_body": email.html,
+        "message_id": email.message_id,
+        "in_reply_to": email.in_reply_to,
+        "received_at": created_at,
+        "created_at": created_at,
+        "has_attachments": bool(email.attachments),
+        "attachments": [_attachment(part) for part in email.attachments],
+        "tags": email.tags,
+        "delivered_at": None,
+        "bounced_at": None,
+        "bounce_type": None,
+        "approved_at": moment(approval.at) if approval else None,
+        "approved_by": approval.decider if approval else None,
+        "sent_at": _sent_at(email),
+        "spam_score": None,
+        "spam_verdict": None,
+        "assistant_id": email.assistant_id,
+        "run_id": email.run_id,
+        "openai_thread_id": email.thread_id,
+        "tool_call_id": email.tool_call_id,
+        "decision": _decision(decisions[-1]) if decisions else None,
+    }
+
+
+def _decisions(email: Email) -> list[Decision]:
+    return list(email.decisions.all() if email.is_inbound else email.outbound.decisions.all())
+
+
+def _decision(decision: Decision) -> DecisionObject:
+    return {
+        "verdict": decision.verdict,
+        "reason": decision.reason or " ".join(decision.reasons),
+        "by": decision.decider,
+        "at": moment(decision.at),
+        "edited": decision.revision > 1,
+    }
+
+
+def _attachment(part: dict[str, Any]) -> AttachmentObject:
+    return {
+        "name": part.get("name", ""),
+        "size": part.get("size", 0),
+        "content_type": part.get("content_type", "application/octet-stream"),
+    }
+
+
+def _sent_at(email: Email) -> str | None:
+    if email.is_inbound or email.outbound.status != Status.SENT:
+        return None
+    return moment(email.outbound.status_changed_at)
+
+
+def pending_object(email: Email) -> PendingObject:
+    """`email` with its revisions at hand (`with_story` and prefetch "revisions")."""
+    message = None if email.is_inbound else email.outbound
+    return {
+        **email_object(email),
+        "body_markdown": email.text,
+        "revision": message.revision if message else 1,
+        "digest": message.digest if message else "",
+        "reasons": message.reasons if message else [],
+        "deadline_at": timestamp(message.deadline_at) if message else None,
+        "facts": _facts(email, message),
+    }
+
+
+def _facts(email: Email, message: OutboundMessage | None) -> list[FactObject]:
+    if message is None:
+        return []
+    return next((r.facts for r in email.revisions.all() if r.number == message.revision), [])
+
+
+def mailbox_object(mailbox: Mailbox) -> MailboxObject:
+    return {
+        "id": mailbox.pk,
+        "tenant_id": TENANT_ID,
+        "address": mailbox.address,
+        "display_name": mailbox.display_name,
+        "oversight_mode": mailbox.oversight_mode,
+        "auto_cc": None,
+        "auto_bcc": None,
+        "forward_inbound": 0,
+        "webhook_url": None,
+        "oversight_webhook_url": None,
+        "signature_block": None,
+        "created_at": int(mailbox.created_at.timestamp() * 1000),
+        "is_active": int(mailbox.is_active),
+        "mcp_configured": False,
+        "default_gate_timing": "gate_first",
+        "scheduling_enabled": False,
+        # every message says in its header that a machine wrote it
+        "ai_disclosure": True,
+    }
+
+
+def run_object(run: Run) -> RunObject:
+    calls: Iterable[ToolCall] = run.calls.all()
+    return {
+        "id": run.pk,
+        "run_id": run.run_id,
+        "thread_id": run.thread_id,
+        "assistant_id": run.remote_assistant_id,
+        "assistant": run.assistant.name,
+        "driver": run.driver,
+        "state": run.status,
+        "mailbox_id": run.mailbox_id,
+        "email_id": run.email_id,
+        "calls": [_call(call) for call in calls],
+        "holds": [_hold(message) for message in run.messages.all()],
+        "resume": {
+            "calls": len(list(calls)),
+            "open": sum(call.output is None for call in calls),
+            "submitted": sum(call.submitted_at is not None for call in calls),
+        },
+        "last_error": run.last_error,
+        "created_at": moment(run.created_at),
+        "updated_at": moment(run.updated_at),
+        "ended_at": timestamp(run.ended_at),
+    }
+
+
+def _call(call: ToolCall) -> ToolCallObject:
+    return {
+        "id": call.call_id,
+        "name": call.name,
+        "arguments": call.arguments,
+        "output": call.output,
+        "answered_at": timestamp(call.answered_at),
+        "submitted_at": timestamp(call.submitted_at),
+    }
+
+
+def _hold(message: OutboundMessage) -> HoldObject:
+    return {
+        "email_id": message.email_id,
+        "tool_call_id": message.email.tool_call_id,
+        "status": word(message.status),
+    }
