@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import dj_database_url
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
+from kombu import Queue
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -26,7 +27,7 @@ PUBLIC_URL = (os.environ.get("PUBLIC_URL") or "http://127.0.0.1:8000").rstrip("/
 # where our own driver reaches our own Assistants server; `up` sets it to its own port
 INTERNAL_URL = (os.environ.get("INTERNAL_URL") or "http://127.0.0.1:8000").rstrip("/")
 DATABASE_URL = os.environ.get("DATABASE_URL") or f"sqlite:///{DATA_DIR / 'counterseal.sqlite3'}"
-BROKER_URL = os.environ.get("BROKER_URL") or "memory://"
+BROKER_URL = os.environ.get("BROKER_URL") or "memory://localhost"
 # smtp://[user:password@]host:port, or empty for the built-in catcher
 EMAIL_URL = os.environ.get("EMAIL_URL", "")
 # names the leases of this process, so that its successor may free them; unique among running workers
@@ -34,6 +35,7 @@ WORKER_NAME = os.environ.get("WORKER_NAME", "")
 # write calls a minute per API key; 0 turns the limit off
 WRITE_LIMIT = int(os.environ.get("WRITE_LIMIT") or 600)
 WRITE_BURST = 100
+SWEEP_EVERY = 5.0  # seconds
 MAX_MESSAGE_BYTES = int(os.environ.get("MAX_MESSAGE_BYTES") or 26_214_400)
 
 _public = urlsplit(PUBLIC_URL)
@@ -70,7 +72,6 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.humanize",
-    "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "axes",
     "csp",
@@ -83,6 +84,7 @@ INSTALLED_APPS = [
     "assistants",
     "assistants.server",
     "approvals",
+    "config",
 ]
 
 MIDDLEWARE = [
@@ -168,8 +170,21 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {"TITLE": "Counterseal", "OAS_VERSION": "3.1.0", "SERVE_INCLUDE_SCHEMA": False}
 
 CELERY_BROKER_URL = BROKER_URL
-# one process: the workers wait on in-process events, and the broker only carries the schedule
-EMBEDDED = BROKER_URL == "memory://"
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+# queues of their own, so that slow models can get workers of their own (docs/operating.md)
+CELERY_TASK_DEFAULT_QUEUE = "work"
+CELERY_TASK_QUEUES = [Queue(name) for name in ("work", "mail", "models")]
+CELERY_TASK_ROUTES = {
+    "approvals.tasks.deliver": {"queue": "mail"},
+    "assistants.server.tasks.advance_runs": {"queue": "models"},
+}
+# what a nudge makes prompt, the sweep makes certain; a sweep that nobody took in time is stale
+CELERY_BEAT_SCHEDULE = {
+    "sweep": {"task": "approvals.tasks.sweep", "schedule": SWEEP_EVERY, "options": {"expires": SWEEP_EVERY}},
+}
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
@@ -177,8 +192,9 @@ USE_TZ = True
 
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-STATIC_ROOT = DATA_DIR / "static"
+# served straight from where they lie (config/static.py); there is no collectstatic
 WHITENOISE_USE_FINDERS = True
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not IS_LOOPBACK

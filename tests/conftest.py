@@ -11,13 +11,16 @@ from pytest_django import Settings
 
 from approvals.models import User
 from assistants.models import ApiKey, Assistant
-from audit.models import ChainHead
 from mailboxes.models import Account, Mailbox
 from tests import factories
 from tests.servers import AsgiServer, RecordingServer, chromium
 
+pytest_plugins = ["tests.plugins.audit_flush"]
+
 # Playwright's sync API runs an event loop in the thread of the test, in which Django would refuse to work
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+
+pytest_plugins = ["tests.plugins.audit_flush"]
 
 # every skip that may happen where CI=true; anything else there is a failure
 FORESEEN_SKIPS = ("no PostgreSQL",)
@@ -48,7 +51,6 @@ def _seeds(request: pytest.FixtureRequest) -> None:
         request.getfixturevalue(
             "transactional_db" if {"transactional_db", "live_server_asgi"} & set(request.fixturenames) else "db"
         )
-        ChainHead.objects.get_or_create(pk=1)
         Account.objects.get_or_create(pk=1)
 
 

@@ -1,0 +1,79 @@
+"""Worker threads that wait on in-process events.
+
+Each lane runs one task and has threads of its own, so that a slow model never delays an approved
+mail. Nothing is handed over with a wake: the task itself looks for what is due, and a wake that
+comes while it works makes it look once more.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from django.db import connections
+
+from config.celery import WakingCelery
+
+log = logging.getLogger("counterseal.embedded")
+
+# the name of the task, and how many threads may work on it at once
+LANES = {
+    "approvals.tasks.deliver": 2,
+    "approvals.tasks.drain": 2,
+    "approvals.tasks.sync_runs": 2,
+    "assistants.server.tasks.advance_runs": 4,
+}
+
+
+class Lane:
+    def __init__(self, app: WakingCelery, task: str, threads: int) -> None:
+        self.app, self.task = app, task
+        self._changed = threading.Condition()
+        self._wakes = 0
+        self._stopping = False
+        self._threads = [
+            threading.Thread(target=self._run, name=f"{task}-{number}", daemon=True) for number in range(threads)
+        ]
+
+    def start(self) -> None:
+        self.app.wakers[self.task] = self.wake
+        for thread in self._threads:
+            thread.start()
+        self.wake()
+
+    def wake(self) -> None:
+        with self._changed:
+            self._wakes += 1
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Take no new turn. What is at work goes on; see `join`."""
+        self.app.wakers.pop(self.task, None)
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+
+    def join(self, deadline: float) -> bool:
+        """Wait for the work in flight until `deadline` (monotonic); True when all of it has ended."""
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _run(self) -> None:
+        seen = 0
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda seen=seen: self._stopping or self._wakes != seen)
+                if self._stopping:
+                    return
+                seen = self._wakes
+            self._turn()
+
+    def _turn(self) -> None:
+        try:
+            self.app.tasks[self.task]()
+        except Exception:
+            log.exception("%s failed; the sweep tries again", self.task)
+        finally:
+            connections.close_all()
