@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import connection, transaction
@@ -50,8 +53,30 @@ class Entry:
     payload: Mapping[str, Any] = field(default_factory=dict)
 
 
+UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+def storable(value: Any) -> Any:
+    """`value` as JSON that both databases give back as it was, so that its hash stays true.
+
+    PostgreSQL refuses NUL in text, neither takes lone surrogates or NaN, and jsonb turns 1e16 into an
+    integer and -0.0 into 0.0.
+    """
+    if isinstance(value, str):
+        return UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", value)
+    if isinstance(value, Mapping):
+        return {storable(str(key)): storable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [storable(item) for item in value]
+    if isinstance(value, float) and math.isfinite(value):
+        return int(value) if value.is_integer() else value
+    return value if value is None or isinstance(value, bool | int) else storable(str(value))
+
+
 def canonical(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str).encode()
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str).encode(
+        errors="surrogatepass"
+    )
 
 
 def payload_hash(salt: str, body: Any) -> str:
@@ -59,7 +84,9 @@ def payload_hash(salt: str, body: Any) -> str:
 
 
 def event_hash(event: Event) -> str:
-    fields = {name: getattr(event, name) for name in CHAINED} | {"at": event.at.isoformat()}
+    at: datetime = event.at
+    moment = at.astimezone(UTC).isoformat(timespec="microseconds")
+    fields = {name: getattr(event, name) for name in CHAINED} | {"at": moment}
     return hashlib.sha256(canonical(fields)).hexdigest()
 
 
@@ -70,6 +97,8 @@ def record(*entries: Entry, by: str) -> None:
     """
     if not connection.in_atomic_block:
         raise RuntimeError("record() belongs at the end of a transaction")
+    if not entries:
+        return
     head = ChainHead.objects.select_for_update().get(pk=1)
     events, payloads = [], []
     for entry in entries:
@@ -84,15 +113,15 @@ def record(*entries: Entry, by: str) -> None:
 
 def _link(head: ChainHead, entry: Entry, by: str) -> tuple[Event, Payload]:
     salt = secrets.token_hex(16)
-    body = json.loads(canonical(entry.payload))
+    body = storable(entry.payload)
     event = Event(
         seq=head.seq + 1,
         at=timezone.now(),
-        actor=by,
-        action=entry.action,
+        actor=storable(by),
+        action=entry.action.value,
         payload_hash=payload_hash(salt, body),
         prev_hash=head.hash,
-        **{name: getattr(entry.subject, name) for name in Subject.__slots__},
+        **{name: storable(getattr(entry.subject, name)) for name in Subject.__slots__},
     )
     event.hash = event_hash(event)
     head.seq, head.hash = event.seq, event.hash

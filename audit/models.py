@@ -11,6 +11,9 @@ class ChainHead(models.Model):
     seq = models.BigIntegerField(default=0)
     hash = models.CharField(max_length=64, default="")
 
+    def __str__(self) -> str:
+        return f"{self.seq} {self.hash}"
+
 
 class Event(models.Model):
     """One thing that happened. `seq` has no gaps; `hash` covers every column and `prev_hash`."""
@@ -96,9 +99,19 @@ class Event(models.Model):
         return f"{self.seq} {self.action}"
 
 
+class PayloadQuerySet(models.QuerySet["Payload"]):
+    def erase(self) -> int:
+        return self.update(body=None, salt="")
+
+
 class Payload(models.Model):
     """The details of an event. Erasable: the chain covers only the hash of salt and body."""
 
     event = models.OneToOneField(Event, models.PROTECT, primary_key=True, related_name="payload")
     salt = models.CharField(max_length=32)
     body = models.JSONField(null=True)
+
+    objects = PayloadQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"payload of {self.event_id}"

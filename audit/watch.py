@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
 
 from asgiref.sync import sync_to_async
 
@@ -55,7 +56,5 @@ async def _until_changed(after: int, event: asyncio.Event, timeout: float, poll:
         left = end - asyncio.get_running_loop().time()
         if seq != after or left <= 0:
             return seq
-        try:
+        with suppress(TimeoutError):
             await asyncio.wait_for(event.wait(), min(poll, left))
-        except TimeoutError:
-            pass

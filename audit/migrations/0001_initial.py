@@ -5,69 +5,161 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='ChainHead',
+            name="ChainHead",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('seq', models.BigIntegerField(default=0)),
-                ('hash', models.CharField(default='', max_length=64)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("seq", models.BigIntegerField(default=0)),
+                ("hash", models.CharField(default="", max_length=64)),
             ],
         ),
         migrations.CreateModel(
-            name='Event',
+            name="Event",
             fields=[
-                ('seq', models.BigIntegerField(primary_key=True, serialize=False)),
-                ('at', models.DateTimeField()),
-                ('actor', models.CharField(max_length=80)),
-                ('action', models.CharField(choices=[('message.held', 'Message Held'), ('message.released', 'Message Released'), ('message.refused', 'Message Refused'), ('message.approval_given', 'Message Approval Given'), ('message.approved', 'Message Approved'), ('message.rejected', 'Message Rejected'), ('message.expired', 'Message Expired'), ('message.cancelled', 'Message Cancelled'), ('message.superseded', 'Message Superseded'), ('message.returned_to_pending', 'Message Returned'), ('message.sending', 'Message Sending'), ('message.sent', 'Message Sent'), ('message.delayed', 'Message Delayed'), ('message.failed', 'Message Failed'), ('message.delivery_unknown', 'Message Unknown'), ('message.settled', 'Message Settled'), ('message.retried', 'Message Retried'), ('email.received', 'Email Received'), ('email.held', 'Email Held'), ('email.approved', 'Email Approved'), ('email.rejected', 'Email Rejected'), ('email.expired', 'Email Expired'), ('email.read', 'Email Read'), ('email.tagged', 'Email Tagged'), ('run.started', 'Run Started'), ('run.requires_action', 'Run Waiting'), ('run.resumed', 'Run Resumed'), ('run.completed', 'Run Completed'), ('run.failed', 'Run Failed'), ('run.cancelled', 'Run Cancelled'), ('tool_call.received', 'Tool Called'), ('tool_call.answered', 'Tool Answered'), ('account.changed', 'Account Changed'), ('mailbox.created', 'Mailbox Created'), ('mailbox.changed', 'Mailbox Changed'), ('mailbox.requested', 'Mailbox Requested'), ('mailbox.mode_changed', 'Mailbox Mode Changed'), ('mailbox.held', 'Mailbox Held'), ('mailbox.hold_lifted', 'Mailbox Hold Lifted'), ('assistant.created', 'Assistant Created'), ('assistant.changed', 'Assistant Changed'), ('integration.created', 'Integration Created'), ('integration.changed', 'Integration Changed'), ('connection.created', 'Connection Created'), ('connection.changed', 'Connection Changed'), ('key.created', 'Key Created'), ('key.changed', 'Key Changed'), ('key.revoked', 'Key Revoked'), ('person.created', 'Person Created'), ('person.changed', 'Person Changed'), ('person.signed_in', 'Person Signed In')], max_length=40)),
-                ('mailbox_id', models.CharField(blank=True, max_length=40)),
-                ('email_id', models.CharField(blank=True, max_length=40)),
-                ('assistant_id', models.CharField(blank=True, max_length=80)),
-                ('thread_id', models.CharField(blank=True, max_length=200)),
-                ('run_id', models.CharField(blank=True, max_length=200)),
-                ('tool_call_id', models.CharField(blank=True, max_length=200)),
-                ('payload_hash', models.CharField(max_length=64)),
-                ('prev_hash', models.CharField(max_length=64)),
-                ('hash', models.CharField(max_length=64, unique=True)),
+                ("seq", models.BigIntegerField(primary_key=True, serialize=False)),
+                ("at", models.DateTimeField()),
+                ("actor", models.CharField(max_length=80)),
+                (
+                    "action",
+                    models.CharField(
+                        choices=[
+                            ("message.held", "Message Held"),
+                            ("message.released", "Message Released"),
+                            ("message.refused", "Message Refused"),
+                            ("message.approval_given", "Message Approval Given"),
+                            ("message.approved", "Message Approved"),
+                            ("message.rejected", "Message Rejected"),
+                            ("message.expired", "Message Expired"),
+                            ("message.cancelled", "Message Cancelled"),
+                            ("message.superseded", "Message Superseded"),
+                            ("message.returned_to_pending", "Message Returned"),
+                            ("message.sending", "Message Sending"),
+                            ("message.sent", "Message Sent"),
+                            ("message.delayed", "Message Delayed"),
+                            ("message.failed", "Message Failed"),
+                            ("message.delivery_unknown", "Message Unknown"),
+                            ("message.settled", "Message Settled"),
+                            ("message.retried", "Message Retried"),
+                            ("email.received", "Email Received"),
+                            ("email.held", "Email Held"),
+                            ("email.approved", "Email Approved"),
+                            ("email.rejected", "Email Rejected"),
+                            ("email.expired", "Email Expired"),
+                            ("email.read", "Email Read"),
+                            ("email.tagged", "Email Tagged"),
+                            ("run.started", "Run Started"),
+                            ("run.requires_action", "Run Waiting"),
+                            ("run.resumed", "Run Resumed"),
+                            ("run.completed", "Run Completed"),
+                            ("run.failed", "Run Failed"),
+                            ("run.cancelled", "Run Cancelled"),
+                            ("tool_call.received", "Tool Called"),
+                            ("tool_call.answered", "Tool Answered"),
+                            ("account.changed", "Account Changed"),
+                            ("mailbox.created", "Mailbox Created"),
+                            ("mailbox.changed", "Mailbox Changed"),
+                            ("mailbox.requested", "Mailbox Requested"),
+                            ("mailbox.mode_changed", "Mailbox Mode Changed"),
+                            ("mailbox.held", "Mailbox Held"),
+                            ("mailbox.hold_lifted", "Mailbox Hold Lifted"),
+                            ("assistant.created", "Assistant Created"),
+                            ("assistant.changed", "Assistant Changed"),
+                            ("integration.created", "Integration Created"),
+                            ("integration.changed", "Integration Changed"),
+                            ("connection.created", "Connection Created"),
+                            ("connection.changed", "Connection Changed"),
+                            ("key.created", "Key Created"),
+                            ("key.changed", "Key Changed"),
+                            ("key.revoked", "Key Revoked"),
+                            ("person.created", "Person Created"),
+                            ("person.changed", "Person Changed"),
+                            ("person.signed_in", "Person Signed In"),
+                        ],
+                        max_length=40,
+                    ),
+                ),
+                ("mailbox_id", models.CharField(blank=True, max_length=40)),
+                ("email_id", models.CharField(blank=True, max_length=40)),
+                ("assistant_id", models.CharField(blank=True, max_length=80)),
+                ("thread_id", models.CharField(blank=True, max_length=200)),
+                ("run_id", models.CharField(blank=True, max_length=200)),
+                ("tool_call_id", models.CharField(blank=True, max_length=200)),
+                ("payload_hash", models.CharField(max_length=64)),
+                ("prev_hash", models.CharField(max_length=64)),
+                ("hash", models.CharField(max_length=64, unique=True)),
             ],
         ),
         migrations.CreateModel(
-            name='Payload',
+            name="Payload",
             fields=[
-                ('event', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, primary_key=True, related_name='payload', serialize=False, to='audit.event')),
-                ('salt', models.CharField(max_length=32)),
-                ('body', models.JSONField(null=True)),
+                (
+                    "event",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        primary_key=True,
+                        related_name="payload",
+                        serialize=False,
+                        to="audit.event",
+                    ),
+                ),
+                ("salt", models.CharField(max_length=32)),
+                ("body", models.JSONField(null=True)),
             ],
         ),
         migrations.AddIndex(
-            model_name='event',
-            index=models.Index(condition=models.Q(('mailbox_id', ''), _negated=True), fields=['mailbox_id', 'seq'], name='event_mailbox'),
+            model_name="event",
+            index=models.Index(
+                condition=models.Q(("mailbox_id", ""), _negated=True),
+                fields=["mailbox_id", "seq"],
+                name="event_mailbox",
+            ),
         ),
         migrations.AddIndex(
-            model_name='event',
-            index=models.Index(condition=models.Q(('email_id', ''), _negated=True), fields=['email_id', 'seq'], name='event_email'),
+            model_name="event",
+            index=models.Index(
+                condition=models.Q(("email_id", ""), _negated=True),
+                fields=["email_id", "seq"],
+                name="event_email",
+            ),
         ),
         migrations.AddIndex(
-            model_name='event',
-            index=models.Index(condition=models.Q(('assistant_id', ''), _negated=True), fields=['assistant_id', 'seq'], name='event_assistant'),
+            model_name="event",
+            index=models.Index(
+                condition=models.Q(("assistant_id", ""), _negated=True),
+                fields=["assistant_id", "seq"],
+                name="event_assistant",
+            ),
         ),
         migrations.AddIndex(
-            model_name='event',
-            index=models.Index(condition=models.Q(('thread_id', ''), _negated=True), fields=['thread_id', 'seq'], name='event_thread'),
+            model_name="event",
+            index=models.Index(
+                condition=models.Q(("thread_id", ""), _negated=True),
+                fields=["thread_id", "seq"],
+                name="event_thread",
+            ),
         ),
         migrations.AddIndex(
-            model_name='event',
-            index=models.Index(condition=models.Q(('run_id', ''), _negated=True), fields=['run_id', 'seq'], name='event_run'),
+            model_name="event",
+            index=models.Index(
+                condition=models.Q(("run_id", ""), _negated=True), fields=["run_id", "seq"], name="event_run"
+            ),
         ),
         migrations.AddIndex(
-            model_name='event',
-            index=models.Index(condition=models.Q(('tool_call_id', ''), _negated=True), fields=['tool_call_id', 'seq'], name='event_tool_call'),
+            model_name="event",
+            index=models.Index(
+                condition=models.Q(("tool_call_id", ""), _negated=True),
+                fields=["tool_call_id", "seq"],
+                name="event_tool_call",
+            ),
         ),
     ]
