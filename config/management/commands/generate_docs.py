@@ -1,0 +1,67 @@
+"""`manage.py generate_docs`: what docs/ says about states and the API, from the code itself."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.renderers import OpenApiYamlRenderer
+
+from approvals import states
+
+HEAD = """# States
+
+Made from `approvals/states.py` by `manage.py generate_docs`; change that file, then run `make fix`.
+"""
+
+
+def states_page() -> str:
+    parts = [
+        HEAD,
+        "## An outbound message\n",
+        _diagram(states.INITIAL, states.TRANSITIONS),
+        "\n## An inbound email\n",
+        _diagram(states.INBOUND_INITIAL, states.INBOUND_TRANSITIONS),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _diagram(initial: frozenset[Any], transitions: Mapping[Any, frozenset[Any]]) -> str:
+    lines = ["```mermaid", "stateDiagram-v2"]
+    lines += [f"    [*] --> {status.value}" for status in sorted(initial)]
+    for source, targets in transitions.items():
+        lines += [f"    {source.value} --> {target.value}" for target in sorted(targets)]
+        lines += [] if targets else [f"    {source.value} --> [*]"]
+    return "\n".join([*lines, "```"])
+
+
+def openapi_page() -> str:
+    schema = SchemaGenerator().get_schema(request=None, public=True)
+    rendered: bytes = OpenApiYamlRenderer().render(schema, renderer_context={})
+    return rendered.decode()
+
+
+PAGES = {"states.md": states_page, "openapi.yaml": openapi_page}
+
+
+class Command(BaseCommand):
+    help = "Write the generated pages of docs/, or with --check say which are stale."
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--check", action="store_true", help="change nothing, fail when a page is stale")
+
+    def handle(self, *_args: Any, check: bool, **_options: Any) -> None:
+        stale = []
+        for name, make in PAGES.items():
+            path, text = settings.BASE_DIR / "docs" / name, make()
+            if path.exists() and path.read_text() == text:
+                continue
+            stale.append(f"docs/{name}")
+            if not check:
+                path.write_text(text)
+        if check and stale:
+            raise CommandError(f"stale: {', '.join(stale)}; run `make fix`")
