@@ -12,6 +12,7 @@ import threading
 from contextlib import suppress
 
 from asgiref.sync import sync_to_async
+from django.db import close_old_connections
 
 from audit.models import ChainHead
 
@@ -30,6 +31,14 @@ def pulse() -> None:
 def head() -> int:
     """The number of the newest event."""
     return ChainHead.objects.values_list("seq", flat=True).get(pk=1)
+
+
+def _look() -> int:
+    """head(), and back with the connection, which may not be held while waiting."""
+    try:
+        return head()
+    finally:
+        close_old_connections()
 
 
 async def changed(after: int, *, timeout: float, poll: float = 1.0) -> int:
@@ -52,7 +61,7 @@ async def _until_changed(after: int, event: asyncio.Event, timeout: float, poll:
     end = asyncio.get_running_loop().time() + timeout
     while True:
         event.clear()
-        seq: int = await sync_to_async(head)()
+        seq: int = await sync_to_async(_look)()
         left = end - asyncio.get_running_loop().time()
         if seq != after or left <= 0:
             return seq

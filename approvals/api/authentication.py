@@ -50,7 +50,9 @@ def check_scopes(key: ApiKey, scopes: tuple[str, ...]) -> None:
     """Any one of `scopes` will do; none named means that every key may."""
     if scopes and not any(key.has_scope(scope) for scope in scopes):
         needed = " or ".join(scopes)
-        raise NotPermitted(f"This call needs the scope {needed}, which this key does not have.", "missing_scope")
+        raise NotPermitted(
+            f"This call needs the scope {needed}, which this key does not have.", "missing_scope"
+        )
 
 
 class HasScope(BasePermission):

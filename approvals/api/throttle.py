@@ -39,7 +39,8 @@ def spend(key: ApiKey) -> None:
     if not spent:
         full_at = ApiKey.objects.values_list("bucket_full_at", flat=True).get(pk=key.pk)
         raise TooMany(
-            f"More than {settings.WRITE_LIMIT} write calls a minute.", wait=max(1, math.ceil(full_at - latest))
+            f"More than {settings.WRITE_LIMIT} write calls a minute.",
+            wait=max(1, math.ceil(full_at - latest)),
         )
 
 

@@ -1,0 +1,117 @@
+"""GET /v1/messages/{id}: the status of a message, at once or at its next change.
+
+An async view outside DRF: a sync one would hold a thread and a database connection while it waits.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from asgiref.sync import sync_to_async
+from django.contrib.auth.decorators import login_not_required
+from django.db import close_old_connections
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from rest_framework.exceptions import AuthenticationFailed, MethodNotAllowed, NotAuthenticated
+
+from approvals import wire
+from approvals.api.authentication import check_scopes, presented_secret
+from approvals.api.base import email_of
+from approvals.api.errors import TooMany, answer
+from approvals.api.requests import WaitQuery
+from approvals.states import FINAL
+from approvals.wire import Dialect
+from assistants.keys import find_key
+from assistants.models import ApiKey, Scope
+from audit import watch
+
+MAX_WAITING = 20  # calls of one key at a time
+
+_waiting: Counter[str] = Counter()
+_lock = threading.Lock()
+
+
+@login_not_required  # DRF's own authentication stands in its place, see _authenticate
+async def message(request: HttpRequest, message_id: str) -> HttpResponse:
+    try:
+        if request.method != "GET":
+            raise MethodNotAllowed(str(request.method))
+        key = await sync_to_async(_authenticate)(request)
+        status = await _status_in_time(key, message_id, _wait(request))
+    except Exception as error:
+        return await sync_to_async(_refuse)(error)
+    return JsonResponse({"id": message_id, "status": status})
+
+
+def _refuse(error: Exception) -> HttpResponse:
+    try:
+        code, body, headers = answer(error, None)
+        return JsonResponse(body, status=code, headers=headers)
+    finally:
+        close_old_connections()
+
+
+def _authenticate(request: HttpRequest) -> ApiKey:
+    try:
+        secret = presented_secret(request)
+        if not secret:
+            raise NotAuthenticated
+        key = find_key(secret)
+        if key is None:
+            raise AuthenticationFailed("This API key is unknown, expired or revoked.")
+        check_scopes(key, (Scope.READ,))
+        return key
+    finally:
+        close_old_connections()
+
+
+def _wait(request: HttpRequest) -> int:
+    serializer = WaitQuery(data={name: value for name, value in request.GET.items() if value != ""})
+    serializer.is_valid(raise_exception=True)
+    seconds: int = serializer.validated_data["wait"]
+    return seconds
+
+
+async def _status_in_time(key: ApiKey, message_id: str, wait: int) -> str:
+    look = sync_to_async(_look)
+    seen, first, is_final = await look(key, message_id)
+    if not wait or is_final:
+        return first
+    with _place_in_line(key):
+        end = time.monotonic() + wait
+        while (left := end - time.monotonic()) > 0:
+            if await watch.changed(seen, timeout=left) == seen:
+                break
+            seen, status, _ = await look(key, message_id)
+            if status != first:
+                return status
+    return first
+
+
+def _look(key: ApiKey, message_id: str) -> tuple[int, str, bool]:
+    """The event that was newest just before, the status, and whether it can still change."""
+    try:
+        seen = watch.head()
+        email = email_of(key, message_id)
+        is_final = not email.is_inbound and email.outbound.status in FINAL
+        return seen, wire.status(email, Dialect.FLAT), is_final
+    finally:
+        close_old_connections()
+
+
+@contextmanager
+def _place_in_line(key: ApiKey) -> Iterator[None]:
+    with _lock:
+        if _waiting[key.pk] >= MAX_WAITING:
+            raise TooMany(f"More than {MAX_WAITING} calls of this key are waiting.", wait=1)
+        _waiting[key.pk] += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _waiting[key.pk] -= 1
+            if not _waiting[key.pk]:
+                del _waiting[key.pk]

@@ -1,0 +1,260 @@
+"""What callers may say: types and shapes only. What makes a message valid is the domain's to know."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from approvals import wire
+from approvals.gate import Context
+from assistants.models import Run
+from mailboxes.envelope import Draft
+from mailboxes.models import Email, OversightMode
+
+MAX_RECIPIENTS = 50
+
+
+class StringField(serializers.CharField):
+    """A JSON string, exactly as given: no numbers made into text, nothing trimmed."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"trim_whitespace": False, "allow_blank": True, **options})
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return str(super().to_internal_value(data))
+
+
+class IdField(StringField):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=80, **{"allow_blank": False, **options})
+
+    def to_internal_value(self, data: Any) -> str:
+        text = super().to_internal_value(data)
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", text):
+            raise serializers.ValidationError("This is not an id.", code="invalid")
+        return text
+
+
+@extend_schema_field(
+    {
+        "oneOf": [
+            {"type": "string"},
+            {"type": "array", "items": {"type": "string"}, "maxItems": MAX_RECIPIENTS},
+        ]
+    }
+)
+class AddressesField(serializers.ListField):
+    """One address, or a list of them. A string is one element, whatever commas it holds."""
+
+    child = StringField()
+
+    def to_internal_value(self, data: Any) -> list[str]:
+        found: list[str] = super().to_internal_value([data] if isinstance(data, str) else data)
+        return found
+
+
+class TagsField(serializers.DictField):
+    child = StringField()
+
+    def to_internal_value(self, data: Any) -> dict[str, str]:
+        if isinstance(data, dict):
+            names = serializers.ListField(child=StringField(allow_blank=False))
+            names.run_validation(list(data))
+        tags: dict[str, str] = super().to_internal_value(data)
+        return tags
+
+
+class RunContext(serializers.Serializer[Any]):
+    assistant_id = StringField(max_length=80, required=False)
+    thread_id = StringField(max_length=200, required=False)
+    run_id = StringField(max_length=200, required=False)
+    tool_call_id = StringField(max_length=200, required=False)
+
+
+class ContentRequest(serializers.Serializer[Any]):
+    """The body under any of its names, and what goes along with every send."""
+
+    markdown = StringField(required=False, help_text="The canonical name; `body` and `text` mean the same.")
+    body = StringField(required=False)
+    text = StringField(required=False)
+    html = StringField(required=False)
+    cc = AddressesField(required=False, max_length=MAX_RECIPIENTS)
+    bcc = AddressesField(required=False, max_length=MAX_RECIPIENTS)
+    attachments = serializers.ListField(required=False, help_text="Not yet available: must be empty.")
+    idempotency_key = StringField(required=False, max_length=255)
+    context = RunContext(required=False)
+
+    def validate_attachments(self, attachments: list[Any]) -> list[Any]:
+        if attachments:
+            raise serializers.ValidationError(
+                "Attachments cannot be sent yet.", code="attachments_not_available"
+            )
+        return attachments
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        given = {attrs[name] for name in ("markdown", "body", "text") if name in attrs}
+        if len(given) > 1:
+            raise serializers.ValidationError(
+                {"markdown": "markdown, body and text are one thing; these differ."}, code="ambiguous"
+            )
+        if not given and not attrs.get("html"):
+            raise serializers.ValidationError({"markdown": "This field is required."}, code="required")
+        attrs["markdown"] = given.pop() if given else ""
+        return attrs
+
+
+class ReplyRequest(ContentRequest):
+    pass
+
+
+class SendRequest(ContentRequest):
+    to = AddressesField(max_length=MAX_RECIPIENTS)
+    subject = StringField()
+    send_at = serializers.JSONField(required=False, help_text="Not yet available.")
+    gate_timing = serializers.ChoiceField(["gate_first", "schedule_first"], required=False)
+
+    def validate_send_at(self, send_at: Any) -> Any:
+        raise serializers.ValidationError("Mail cannot be scheduled yet.", code="scheduling_not_available")
+
+
+class FlatSendRequest(SendRequest):
+    mailbox_id = IdField()
+
+
+class FlatReplyRequest(ContentRequest):
+    email_id = IdField()
+    mailbox_id = IdField(required=False)
+
+
+def draft(data: dict[str, Any]) -> Draft:
+    """From the validated data of any of the above."""
+    return Draft(
+        to=tuple(data.get("to", ())),
+        cc=tuple(data.get("cc", ())),
+        bcc=tuple(data.get("bcc", ())),
+        subject=data.get("subject", ""),
+        markdown=data["markdown"],
+        html=data.get("html", ""),
+    )
+
+
+def context(data: dict[str, Any], headers: Any) -> Context:
+    """The run that a call belongs to: by headers, or in the body, which wins."""
+    names = {name: f"X-{name.replace('_', '-').title()}" for name in RunContext().fields}
+    serializer = RunContext(
+        data={name: headers[header] for name, header in names.items() if header in headers}
+    )
+    serializer.is_valid(raise_exception=True)
+    return Context(**{**serializer.validated_data, **data.get("context", {})})
+
+
+def idempotency_key(data: dict[str, Any], headers: Any) -> str:
+    in_body, in_header = data.get("idempotency_key", ""), headers.get("Idempotency-Key", "")
+    given = {text for text in (in_body, in_header) if text}
+    if len(given) > 1:
+        raise serializers.ValidationError(
+            {"idempotency_key": "The header and the body name different keys."}, code="ambiguous"
+        )
+    return str(serializers.CharField(max_length=255).run_validation(given.pop())) if given else ""
+
+
+class TagsRequest(serializers.Serializer[Any]):
+    tags = TagsField()
+
+
+class FlatTagRequest(serializers.Serializer[Any]):
+    email_id = IdField()
+    mailbox_id = IdField(required=False)
+    action = serializers.ChoiceField(["set", "get", "delete"], required=False)
+    tags = TagsField(required=False)
+    key = StringField(required=False, allow_blank=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        action = attrs.setdefault("action", "set" if "tags" in attrs else "get")
+        needed = {"set": "tags", "delete": "key", "get": "action"}[action]
+        if needed not in attrs:
+            raise serializers.ValidationError({needed: "This field is required."}, code="required")
+        return attrs
+
+
+class FlatEmailRequest(serializers.Serializer[Any]):
+    email_id = IdField()
+    mailbox_id = IdField(required=False)
+
+
+class PageQuery(serializers.Serializer[Any]):
+    limit = serializers.IntegerField(min_value=1, max_value=100, default=20)
+    cursor = StringField(required=False, max_length=200)
+
+
+class EmailQuery(PageQuery):
+    offset = serializers.IntegerField(min_value=0, max_value=1_000_000, required=False)
+    status = serializers.ChoiceField(wire.STATUS_WORDS, required=False)
+    sender = StringField(required=False, max_length=320)
+    subject_contains = StringField(required=False, max_length=998)
+    date_after = serializers.DateTimeField(required=False, default_timezone=UTC)
+    date_before = serializers.DateTimeField(required=False, default_timezone=UTC)
+    direction = serializers.ChoiceField(Email.Direction.values, required=False)
+    has_attachments = serializers.BooleanField(required=False)
+    since_id = IdField(required=False)
+
+
+class FlatInboxRequest(EmailQuery):
+    mailbox_id = IdField(required=False)
+
+
+class PendingQuery(PageQuery):
+    mailbox_id = IdField(required=False)
+    assistant_id = StringField(required=False, max_length=80)
+
+
+class RunQuery(PageQuery):
+    state = serializers.ChoiceField(Run.Status.values, required=False)
+
+
+class ToolsQuery(serializers.Serializer[Any]):
+    mailbox_id = IdField(required=False)
+    format = serializers.ChoiceField(["assistants", "responses", "mcp"], default="assistants")
+
+
+class WaitQuery(serializers.Serializer[Any]):
+    wait = serializers.IntegerField(min_value=0, max_value=55, default=0)
+
+
+class DecideRequest(serializers.Serializer[Any]):
+    email_id = IdField()
+    action = serializers.ChoiceField(["approve", "reject"])
+    reason = StringField(required=False, max_length=2000)
+    revision = serializers.IntegerField(min_value=1, max_value=1_000_000, required=False)
+    digest = StringField(required=False, max_length=64)
+
+
+class MailboxRequest(serializers.Serializer[Any]):
+    address = StringField(required=False, max_length=320)
+    address_local = StringField(required=False, max_length=64)
+    address_local_part = StringField(required=False, max_length=64)
+    display_name = StringField(required=False, max_length=200)
+    oversight_mode = serializers.ChoiceField(OversightMode.values, required=False)
+    approval_code = StringField(required=False, max_length=40)
+    webhook_url = StringField(required=False, help_text="Not yet available.")
+
+    def validate_webhook_url(self, url: str) -> str:
+        if url:
+            raise serializers.ValidationError(
+                "Webhooks are not available yet.", code="webhooks_not_available"
+            )
+        return url
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        given = [name for name in ("address", "address_local", "address_local_part") if attrs.get(name)]
+        if len(given) != 1:
+            raise serializers.ValidationError(
+                {"address": "Give one of address, address_local and address_local_part."}, code="required"
+            )
+        return attrs

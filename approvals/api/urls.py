@@ -1,0 +1,52 @@
+"""/v1 and /health."""
+
+from __future__ import annotations
+
+from django.urls import path, re_path, register_converter
+from django.urls.converters import StringConverter
+
+from approvals.api import emails, flat, mailboxes, messages, oversight, runs, sending, system
+
+
+class IdConverter(StringConverter):
+    """Ours and foreign ones; what cannot be an id never reaches the database."""
+
+    regex = r"[A-Za-z0-9_.:-]{1,200}"
+
+
+class TagConverter(StringConverter):
+    regex = r"[^/\x00]{1,200}"
+
+
+register_converter(IdConverter, "id")
+register_converter(TagConverter, "tag")
+
+MAILBOX = "v1/mailboxes/<id:mailbox_id>"
+EMAIL = f"{MAILBOX}/emails/<id:email_id>"
+
+urlpatterns = [
+    path("health", system.HealthView.as_view()),
+    path("v1/openapi.json", system.OpenApiView.as_view()),
+    path("v1/mailboxes", mailboxes.MailboxesView.as_view()),
+    path(MAILBOX, mailboxes.MailboxView.as_view()),
+    path(f"{MAILBOX}/send", sending.SendView.as_view()),
+    path(f"{MAILBOX}/reply/<id:email_id>", sending.ReplyView.as_view()),
+    path(f"{MAILBOX}/emails", emails.EmailsView.as_view()),
+    path(EMAIL, emails.EmailView.as_view()),
+    path(f"{EMAIL}/cancel", sending.CancelView.as_view()),
+    path(f"{EMAIL}/tags", emails.TagsView.as_view()),
+    path(f"{EMAIL}/tags/<tag:tag>", emails.TagView.as_view()),
+    path(f"{MAILBOX}/threads/<id:thread_id>", emails.ThreadView.as_view()),
+    path("v1/messages/<id:message_id>", messages.message),
+    path("v1/send", flat.FlatSendView.as_view()),
+    path("v1/reply", flat.FlatReplyView.as_view()),
+    path("v1/inbox", flat.FlatInboxView.as_view()),
+    path("v1/email", flat.FlatEmailView.as_view()),
+    path("v1/tag", flat.FlatTagView.as_view()),
+    path("v1/oversight/pending", oversight.PendingView.as_view()),
+    path("v1/oversight/decide", oversight.DecideView.as_view()),
+    path("v1/tools", runs.ToolsView.as_view()),
+    path("v1/runs", runs.RunsView.as_view()),
+    path("v1/runs/<id:run_id>", runs.RunView.as_view()),
+    re_path(r"^v1/", system.NothingView.as_view()),
+]
