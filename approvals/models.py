@@ -241,6 +241,7 @@ class OutboxEntry(models.Model):
         RESUME_RUN = "resume_run"
         START_RUN = "start_run"
         RECEIVE_EMAIL = "receive_email"
+        SEND_COPY = "send_copy"
 
     id = models.BigAutoField(primary_key=True)
     kind = models.CharField(max_length=20, choices=Kind.choices)

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
@@ -37,7 +38,8 @@ class TryAgain(Exception):
 
 
 def worker_name() -> str:
-    return os.environ.get("COUNTERSEAL_WORKER") or f"{socket.gethostname()}:{os.getpid()}"
+    """Stable across restarts only where settings.WORKER_NAME says so (`up` does)."""
+    return settings.WORKER_NAME or f"{socket.gethostname()}:{os.getpid()}"[:80]
 
 
 def enqueue(kind: OutboxEntry.Kind, ref: str, *, due_at: datetime | None = None) -> None:
@@ -146,6 +148,7 @@ class Renewer:
     def __init__(self) -> None:
         self._held: dict[int, OutboxEntry] = {}
         self._changed = threading.Condition()
+        self._tick = threading.Event()  # never set: an interruptible pause
         self._thread: threading.Thread | None = None
 
     def renewing(self, entry: OutboxEntry) -> Renewing:
@@ -167,7 +170,8 @@ class Renewer:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._held)
-                self._changed.wait(RENEW_EVERY)
+            self._tick.wait(RENEW_EVERY)
+            with self._changed:
                 entries = list(self._held.values())
             try:
                 for entry in entries:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from approvals.errors import NotPermitted
-from approvals.models import OutboundMessage, User
+from approvals.models import MailboxAssistant, OutboundMessage, User
 from assistants.models import ApiKey, Assistant, Scope
 from mailboxes.models import Email, Mailbox
 
@@ -70,9 +70,8 @@ def check_administer(actor: User, mailbox: Mailbox | None = None) -> None:
 def check_start_run(actor: User, assistant: Assistant) -> None:
     if not (actor.is_active and (actor.is_administrator or actor.is_reviewer)):
         raise NotPermitted("Starting a run takes the administrator or the reviewer role.")
-    if not actor.all_mailboxes and not Assistant.objects.filter(
-        pk=assistant.pk, mailbox_links__in=actor.assistant_links()
-    ):
+    within = MailboxAssistant.objects.filter(actor.mailbox_reach("mailbox"), assistant=assistant)
+    if not actor.all_mailboxes and not within.exists():
         raise NotPermitted(f"{assistant.name} works in no mailbox of yours.")
 
 

@@ -208,7 +208,7 @@ class RunQuerySet(models.QuerySet["Run"]):
         return self.filter(status=Run.Status.REQUIRES_ACTION)
 
     def due(self, now: Any) -> Self:
-        return self.driven().filter(sync_due_at__lte=now)
+        return self.filter(sync_due_at__lte=now)
 
 
 class Run(models.Model):
@@ -251,6 +251,7 @@ class Run(models.Model):
     start_key = models.CharField(max_length=80, unique=True, null=True)
     transcript = models.JSONField(default=list)  # [{"role", "text", "at"}], oldest first
     last_error = models.CharField(max_length=1000, blank=True)
+    noted = models.CharField(max_length=40, blank=True)  # what of it the log has last
     sync_due_at = models.DateTimeField(null=True)
     sync_attempts = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField(default=timezone.now)

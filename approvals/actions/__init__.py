@@ -1,0 +1,31 @@
+"""Every change of a status, one function a verb: web, API, tasks and commands call the same."""
+
+from approvals.actions.decide import approve, cancel, expire, reject
+from approvals.actions.inbound import approve_inbound, expire_inbound, read, reject_inbound
+from approvals.actions.oversight import change_mode, hold, lift_hold, set_mode
+from approvals.actions.settle import give_up, mark_sent, retry, send_again
+from approvals.actions.setup import allow, create_key, disallow, revoke_key, start_run
+
+__all__ = [
+    "allow",
+    "approve",
+    "approve_inbound",
+    "cancel",
+    "change_mode",
+    "create_key",
+    "disallow",
+    "expire",
+    "expire_inbound",
+    "give_up",
+    "hold",
+    "lift_hold",
+    "mark_sent",
+    "read",
+    "reject",
+    "reject_inbound",
+    "retry",
+    "revoke_key",
+    "send_again",
+    "set_mode",
+    "start_run",
+]

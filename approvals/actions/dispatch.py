@@ -1,0 +1,193 @@
+"""The status changes around a delivery: the last look, the point of no return, and its outcomes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef, Q, Subquery
+from django.utils import timezone
+
+from approvals import outbox
+from approvals.actions.transitions import about, answer, current, entry, hold_reason, move, open_mailbox
+from approvals.models import Decision, OutboundMessage, OutboxEntry
+from approvals.policy import Oversight, Ruling, Verdict, rule
+from approvals.states import Status
+from audit import log
+from audit.log import Entry
+from audit.models import Event
+from mailboxes.models import Account, Mailbox, OversightMode, Revision, Suppression
+
+ON_ITS_WAY = (Status.APPROVED, Status.SCHEDULED)
+WORKER = "system:delivery"
+
+
+def oversight_of(mailbox: Mailbox) -> Oversight:
+    account = Account.objects.first()
+    return Oversight(
+        mailbox=mailbox.address,
+        mode=mailbox.oversight_mode,
+        allowlist=tuple(mailbox.allowlist.values_list("pattern", flat=True)),
+        held_reason=hold_reason(mailbox),
+        oversight_address=account.oversight_email if account else "",
+    )
+
+
+def take_back(message: OutboundMessage) -> bool:
+    """Look again before leaving. True if the message may not leave as it stands and was moved aside."""
+    message = current(message)
+    revision = revision_of(message)
+    mailbox = message.email.mailbox
+    if not mailbox.is_active:
+        return _fail(message, f"{mailbox.address} is closed.", ON_ITS_WAY)
+    suppressed = Suppression.objects.filter(address__in=revision.recipients).first()
+    if suppressed:
+        return _fail(message, f"{suppressed.address} is suppressed: {suppressed.reason}", ON_ITS_WAY)
+    ruling = _ruling_now(message, revision)
+    if ruling is None:
+        return False
+    if ruling.verdict == Verdict.RELEASE:
+        return _release_again(message, ruling)
+    with transaction.atomic():
+        entries = return_to_pending(message, ruling.reasons)
+        if entries:
+            log.record(*entries, by="policy")
+    return True
+
+
+def _ruling_now(message: OutboundMessage, revision: Revision) -> Ruling | None:
+    """What the policy says now, or None where the release still stands."""
+    mailbox = message.email.mailbox
+    oversight = oversight_of(mailbox)
+    shut = oversight.held_reason is not None or mailbox.oversight_mode == OversightMode.READ_ONLY
+    moved = message.released_mode and message.released_mode != mailbox.oversight_mode
+    return rule(tuple(revision.recipients), oversight) if shut or moved else None
+
+
+def _release_again(message: OutboundMessage, ruling: Ruling) -> bool:
+    """The mode changed, and the policy lets the message pass under the new one too."""
+    mode = message.email.mailbox.oversight_mode
+    with transaction.atomic():
+        same = OutboundMessage.objects.filter(pk=message.pk, status__in=ON_ITS_WAY, digest=message.digest)
+        if same.update(released_mode=mode, reasons=list(ruling.reasons)):
+            Decision.objects.create(
+                message=message,
+                verdict=Decision.Verdict.RELEASE,
+                revision=message.revision,
+                digest=message.digest,
+                reasons=list(ruling.reasons),
+            )
+            log.record(
+                entry(Event.Action.MESSAGE_RELEASED, message, reasons=ruling.reasons, mode=mode), by="policy"
+            )
+    return False
+
+
+def return_to_pending(message: OutboundMessage, reasons: tuple[str, ...]) -> list[Entry]:
+    """Back to the reviewers: approvals are void, the delivery is withdrawn. For a caller that records."""
+    deadline = timezone.now() + timedelta(hours=message.email.mailbox.deadline_hours)
+    if not move(
+        message,
+        ON_ITS_WAY,
+        Status.PENDING,
+        approvals_given=0,
+        approved_digest="",
+        released_mode="",
+        reasons=list(reasons),
+        deadline_at=deadline,
+    ):
+        return []
+    message.decisions.filter(
+        voided_at=None, verdict__in=(Decision.Verdict.APPROVE, Decision.Verdict.RELEASE)
+    ).update(voided_at=timezone.now())
+    outbox.withdraw(OutboxEntry.Kind.DELIVER_EMAIL, message.pk)
+    return [entry(Event.Action.MESSAGE_RETURNED, message, reasons=reasons)]
+
+
+def revision_of(message: OutboundMessage) -> Revision:
+    return message.email.revisions.get(number=message.revision)
+
+
+def store_block(revision: Revision, block: bytes) -> Revision:
+    """Keep the first block for ever: every retry of this revision sends the same bytes."""
+    data = block + bytes(revision.frozen)
+    Revision.objects.filter(pk=revision.pk, block=None).update(
+        block=block, sent_digest=hashlib.sha256(data).hexdigest()
+    )
+    return Revision.objects.get(pk=revision.pk)
+
+
+def begin_sending(message: OutboundMessage, promise: OutboxEntry, recipients: list[str]) -> bool:
+    """The point of no return: one UPDATE that carries the last look and the fence of the lease."""
+    mode_now = Mailbox.objects.filter(emails=OuterRef("email")).values("oversight_mode")
+    last_look = (
+        open_mailbox()
+        & Q(approved_digest=F("digest"), digest=message.digest)
+        & (Q(released_mode="") | Q(released_mode=Subquery(mode_now)))
+        & ~Q(Exists(Suppression.objects.filter(address__in=recipients)))
+        & Q(Exists(OutboxEntry.objects.filter(outbox.held(promise))))
+    )
+    with transaction.atomic():
+        if not move(message, ON_ITS_WAY, Status.SENDING, last_look):
+            return False
+        log.record(entry(Event.Action.MESSAGE_SENDING, message, attempt=promise.attempts), by=WORKER)
+    return True
+
+
+def record_sent(message: OutboundMessage, evidence: Mapping[str, Any]) -> None:
+    with transaction.atomic():
+        if not move(message, Status.SENDING, Status.SENT, delivery=dict(evidence)):
+            return _record_late(message, evidence)
+        message = current(message)
+        told = answer(message, status="sent", sent=True, to=message.email.recipients)
+        if message.released_mode == OversightMode.MONITORED:
+            outbox.enqueue(OutboxEntry.Kind.SEND_COPY, message.pk)
+        sent_digest = revision_of(message).sent_digest
+        log.record(
+            entry(Event.Action.MESSAGE_SENT, message, sent_digest=sent_digest, **evidence), *told, by=WORKER
+        )
+
+
+def _record_late(message: OutboundMessage, evidence: Mapping[str, Any]) -> None:
+    """The reply came after the lease was lost: evidence for whoever settles it, not a status."""
+    message = current(message)
+    OutboundMessage.objects.filter(pk=message.pk).update(delivery=message.delivery | {"late": dict(evidence)})
+    log.record(Entry(Event.Action.MESSAGE_UNKNOWN, about(message), {"late": dict(evidence)}), by=WORKER)
+
+
+def record_unknown(message: OutboundMessage, evidence: Mapping[str, Any]) -> None:
+    """Handed over, outcome unknown: a person must look. The run's call stays open until then."""
+    with transaction.atomic():
+        if move(message, Status.SENDING, Status.NEEDS_ATTENTION, delivery=dict(evidence)):
+            log.record(entry(Event.Action.MESSAGE_UNKNOWN, message, **evidence), by=WORKER)
+
+
+def record_delay(message: OutboundMessage, evidence: Mapping[str, Any]) -> None:
+    """Surely not sent; it is tried again later."""
+    with transaction.atomic():
+        if not move(message, Status.SENDING, Status.APPROVED, delivery=dict(evidence)):
+            if not OutboundMessage.objects.filter(pk=message.pk, status__in=ON_ITS_WAY).update(
+                delivery=dict(evidence)
+            ):
+                return
+        log.record(entry(Event.Action.MESSAGE_DELAYED, message, **evidence), by=WORKER)
+
+
+def record_failed(message: OutboundMessage, why: str, evidence: Mapping[str, Any]) -> None:
+    _fail(message, why, (*ON_ITS_WAY, Status.SENDING), evidence)
+
+
+def _fail(
+    message: OutboundMessage, why: str, source: tuple[Status, ...], evidence: Mapping[str, Any] | None = None
+) -> bool:
+    evidence = dict(evidence or {}) | {"error": why}
+    with transaction.atomic():
+        if move(message, source, Status.FAILED, delivery=evidence):
+            outbox.withdraw(OutboxEntry.Kind.DELIVER_EMAIL, message.pk)
+            message = current(message)
+            told = answer(message, status="failed", sent=False, error=why)
+            log.record(entry(Event.Action.MESSAGE_FAILED, message, **evidence), *told, by=WORKER)
+    return True

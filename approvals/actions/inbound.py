@@ -1,0 +1,110 @@
+"""The states of mail that came in."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from approvals import outbox
+from approvals.actions.decide import checked_reason
+from approvals.actions.transitions import about_email
+from approvals.errors import Conflict
+from approvals.models import Decision, OutboxEntry, User
+from approvals.permissions import Actor, Decider, check_decide
+from approvals.states import INBOUND_TRANSITIONS
+from assistants.models import ApiKey
+from audit import log
+from audit.log import Entry
+from audit.models import Event
+from mailboxes.models import Email, Mailbox
+
+S = Email.InboundStatus
+
+
+def move_inbound(email: Email, source: S, to: S) -> bool:
+    if to not in INBOUND_TRANSITIONS[source]:
+        raise ValueError(f"{source} never becomes {to}")
+    won = Email.objects.filter(pk=email.pk, inbound_status=source).update(inbound_status=to)
+    if won:
+        email.inbound_status = to
+    return bool(won)
+
+
+def approve_inbound(email: Email, *, by: Decider) -> Email:
+    """The mail becomes visible to its assistants, and starts a run where the mailbox says so."""
+    return _decide(email, S.UNREAD, Decision.Verdict.APPROVE, Event.Action.EMAIL_APPROVED, by)
+
+
+def reject_inbound(email: Email, *, by: Decider, reason: str) -> Email:
+    """No assistant will ever see it."""
+    return _decide(email, S.REJECTED, Decision.Verdict.REJECT, Event.Action.EMAIL_REJECTED, by, reason)
+
+
+def _decide(
+    email: Email, to: S, verdict: Decision.Verdict, action: Event.Action, by: Decider, reason: str = ""
+) -> Email:
+    check_decide(by, email)
+    reason = checked_reason(reason)
+    with transaction.atomic():
+        if not move_inbound(email, S.PENDING, to):
+            raise _conflict(email)
+        Email.objects.filter(pk=email.pk).update(decided_at=timezone.now())
+        Decision.objects.create(
+            inbound=email,
+            verdict=verdict,
+            by=by if isinstance(by, User) else None,
+            by_key=by if isinstance(by, ApiKey) else None,
+            digest=email.raw.digest if email.raw else "",
+            reason=reason,
+        )
+        if to == S.UNREAD:
+            start_run_for(email)
+        log.record(Entry(action, about_email(email), {"reason": reason}), by=by.actor)
+    return email
+
+
+def start_run_for(email: Email) -> None:
+    """Promise the run that this mail starts, if its mailbox starts runs."""
+    starts = email.mailbox.on_inbound == Mailbox.OnInbound.RUN
+    if starts and email.mailbox.assistant_links.filter(answers_inbound=True).exists():
+        outbox.enqueue(OutboxEntry.Kind.START_RUN, email.pk)
+
+
+def expire_inbound(email: Email) -> bool:
+    with transaction.atomic():
+        if not move_inbound(email, S.PENDING, S.EXPIRED):
+            return False
+        log.record(Entry(Event.Action.EMAIL_EXPIRED, about_email(email)), by="system:schedule")
+    return True
+
+
+def overdue_inbound() -> list[Email]:
+    """Held mail past its mailbox's deadline."""
+    now = timezone.now()
+    held = Email.objects.filter(inbound_status=S.PENDING).select_related("mailbox")
+    return [email for email in held if email.created_at + timedelta(hours=email.mailbox.deadline_hours) <= now]
+
+
+def read(email: Email, *, by: Actor) -> Email:
+    """unread → read, once, with its event; anything else stays as it is."""
+    if email.inbound_status == S.UNREAD:
+        with transaction.atomic():
+            if move_inbound(email, S.UNREAD, S.READ):
+                log.record(Entry(Event.Action.EMAIL_READ, about_email(email)), by=by.actor)
+    return email
+
+
+def _conflict(email: Email) -> Conflict:
+    last = email.decisions.select_related("by", "by_key").order_by("at").last()
+    now = Email.objects.get(pk=email.pk)
+    if last is None:
+        return Conflict(f"This mail is {now.get_inbound_status_display().lower()}.", status=now.inbound_status)
+    verb = "approved" if last.verdict == Decision.Verdict.APPROVE else "rejected"
+    return Conflict(
+        f"Already {verb} by {last.decider}, {last.at:%H:%M}.",
+        "already_decided",
+        status=now.inbound_status,
+        decision={"verdict": last.verdict, "by": last.decider, "at": last.at.isoformat(), "reason": last.reason},
+    )

@@ -1,0 +1,146 @@
+"""The one way in which a status changes: a conditional UPDATE, along states.TRANSITIONS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db.models import Exists, Q
+from django.utils import timezone
+
+from approvals import outbox
+from approvals.errors import Conflict, Refused
+from approvals.models import Decision, OutboundMessage, OutboxEntry
+from approvals.states import TRANSITIONS, Status
+from assistants import actions as assistant_actions
+from assistants.models import Run
+from audit.log import Entry, Subject
+from audit.models import Event
+from mailboxes.models import Account, Email, Mailbox, OversightMode
+
+
+def move(
+    message: OutboundMessage, source: Status | Iterable[Status], to: Status, *where: Q, **values: Any
+) -> bool:
+    """UPDATE … WHERE status is one of `source`; True if this call won.
+
+    `where` must compare columns of the message's own row or subqueries on other tables: a join would
+    move the comparison into a subquery that PostgreSQL does not look at again after a lock wait.
+    """
+    sources = [source] if isinstance(source, Status) else list(source)
+    for one in sources:
+        if to not in TRANSITIONS[one]:
+            raise ValueError(f"{one} never becomes {to}")
+    now = timezone.now()
+    won = OutboundMessage.objects.filter(*where, pk=message.pk, status__in=sources).update(
+        status=to, status_changed_at=now, **values
+    )
+    return bool(won)
+
+
+def about(message: OutboundMessage) -> Subject:
+    return about_email(message.email)
+
+
+def about_email(email: Email) -> Subject:
+    return Subject(
+        mailbox_id=email.mailbox_id,
+        email_id=email.pk,
+        assistant_id=email.assistant_id,
+        thread_id=email.thread_id,
+        run_id=email.run_id,
+        tool_call_id=email.tool_call_id,
+    )
+
+
+def entry(action: Event.Action, message: OutboundMessage, **payload: Any) -> Entry:
+    return Entry(action, about(message), {"revision": message.revision, "digest": message.digest} | payload)
+
+
+def answer(message: OutboundMessage, **output: Any) -> list[Entry]:
+    """Owe the run this output for the message's call, and promise the resume.
+
+    A run that its caller drives is answered by its caller, who polls or takes a webhook.
+    """
+    run, call_id = message.run, message.email.tool_call_id
+    if run is None or run.driver != Run.Driver.COUNTERSEAL or not call_id:
+        return []
+    output = {"message_id": message.pk} | output
+    if not assistant_actions.answer_call(run, call_id, output):
+        return []
+    outbox.enqueue(OutboxEntry.Kind.RESUME_RUN, run.pk)
+    return [Entry(Event.Action.TOOL_ANSWERED, about(message), {"output": output})]
+
+
+def everything_held() -> str | None:
+    """The reason for which all sending is held, or None."""
+    account = Account.objects.exclude(held_at=None).first()
+    return (account.held_reason or "no reason given") if account else None
+
+
+def hold_reason(mailbox: Mailbox) -> str | None:
+    if mailbox.held_at:
+        return mailbox.held_reason or "no reason given"
+    return everything_held()
+
+
+def check_open(mailbox: Mailbox) -> None:
+    """Nothing may be approved where nothing may leave."""
+    if not mailbox.is_active:
+        raise Refused(f"{mailbox.address} is closed; nothing can leave it.", "mailbox_closed")
+    if mailbox.oversight_mode == OversightMode.READ_ONLY:
+        raise Refused(f"{mailbox.address} is read_only; raise its mode before you approve.")
+    reason = hold_reason(mailbox)
+    if reason is not None:
+        raise Refused(f"Everything is held ({reason}); lift the hold before you approve.", "held")
+
+
+def open_mailbox() -> Q:
+    """The same as a condition of the UPDATE that approves or sends."""
+    held = Exists(Account.objects.exclude(held_at=None))
+    may_send = Email.objects.filter(mailbox__is_active=True, mailbox__held_at=None).exclude(
+        mailbox__oversight_mode=OversightMode.READ_ONLY
+    )
+    return Q(email__in=may_send.values("pk")) & ~Q(held)
+
+
+def current(message: OutboundMessage) -> OutboundMessage:
+    """The message as it is now, with what the sentences about it need."""
+    related = ("email__mailbox", "run", "assistant")
+    return OutboundMessage.objects.select_related(*related).get(pk=message.pk)
+
+
+PAST = {
+    Decision.Verdict.RELEASE: "Released",
+    Decision.Verdict.APPROVE: "Approved",
+    Decision.Verdict.REJECT: "Rejected",
+    Decision.Verdict.CANCEL: "Cancelled",
+    Decision.Verdict.REQUEST_CHANGES: "Sent back for changes",
+    Decision.Verdict.MARK_SENT: "Marked as sent",
+    Decision.Verdict.SEND_AGAIN: "Sent again",
+    Decision.Verdict.GIVE_UP: "Given up",
+    Decision.Verdict.RETRY: "Retried",
+}
+
+
+def conflict(message: OutboundMessage, *, revision: int | None = None, digest: str = "") -> Conflict:
+    """Why the UPDATE found nothing, as the truth of this moment."""
+    message = current(message)
+    details: dict[str, Any] = {"status": message.status, "revision": message.revision, "digest": message.digest}
+    stale = (revision and revision != message.revision) or (digest and digest != message.digest)
+    if message.status == Status.PENDING and stale:
+        sentence = f"This message was edited meanwhile; the current revision is {message.revision}."
+        return Conflict(sentence, "stale_revision", message=message, **details)
+    last = message.decisions.filter(voided_at=None).select_related("by", "by_key").order_by("at").last()
+    if last is None:
+        return Conflict(f"This message is {message.get_status_display().lower()}.", message=message, **details)
+    details["decision"] = {
+        "verdict": last.verdict,
+        "by": last.decider,
+        "at": last.at.isoformat(),
+        "reason": last.reason,
+    }
+    verb = PAST[Decision.Verdict(last.verdict)]
+    return Conflict(
+        f"Already {verb.lower()} by {last.decider}, {last.at:%H:%M}.", "already_decided", message=message, **details
+    )

@@ -1,0 +1,19 @@
+"""The gate: the only way out for mail that leaves, and the only way in for mail that arrives."""
+
+from approvals.gate.calls import dispatch_calls
+from approvals.gate.inbound import admit, check_inbox, read, receive, tag
+from approvals.gate.outbound import Context, Submission, copy_to_oversight, reply, send
+
+__all__ = [
+    "Context",
+    "Submission",
+    "admit",
+    "check_inbox",
+    "copy_to_oversight",
+    "dispatch_calls",
+    "read",
+    "receive",
+    "reply",
+    "send",
+    "tag",
+]

@@ -1,0 +1,116 @@
+"""Which run and tool call a send belongs to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from approvals.actions.transitions import about_email
+from approvals.models import OutboundMessage
+from approvals.permissions import Sender
+from assistants.models import Assistant, Run, ToolCall
+from audit.log import Entry
+from audit.models import Event
+from mailboxes.envelope import normalize_address
+from mailboxes.models import Email, Mailbox
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The run behind a call, in the protocol's own ids, as far as it is known."""
+
+    assistant_id: str = ""
+    thread_id: str = ""
+    run_id: str = ""
+    tool_call_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What was asked for, as the tool of that name would have it."""
+
+    tool: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    context: Context
+    run: Run | None = None
+    call_key: str = ""
+
+    def events(self, email: Email, call: Call) -> list[Entry]:
+        if not self.context.tool_call_id:
+            return []
+        return [Entry(Event.Action.TOOL_CALLED, about_email(email), {"name": call.tool})]
+
+
+def bind(by: Sender, mailbox: Mailbox, context: Context, call: Call) -> Bound:
+    """Complete the context from the run it names or, where it names none, from the one open call that fits."""
+    assistant = by if isinstance(by, Assistant) else by.assistant
+    run, call_id = _named_run(assistant, context), context.tool_call_id
+    if run is None and assistant is not None and not context.run_id:
+        fitting = _fitting_call(assistant, mailbox, call)
+        if fitting:
+            run, call_id = fitting.run, fitting.call_id
+    context = Context(
+        assistant_id=context.assistant_id
+        or (run.remote_assistant_id if run else "")
+        or (assistant.pk if assistant else ""),
+        thread_id=context.thread_id or (run.thread_id if run else ""),
+        run_id=context.run_id or (run.run_id if run else ""),
+        tool_call_id=call_id,
+    )
+    return Bound(context, run, _call_key(by, run, context))
+
+
+def _named_run(assistant: Assistant | None, context: Context) -> Run | None:
+    if assistant is None or not context.run_id:
+        return None
+    return Run.objects.filter(assistant=assistant, run_id=context.run_id).first()
+
+
+def _call_key(by: Sender, run: Run | None, context: Context) -> str:
+    """Unique per (assistant or integration, connection or `external`, run, tool call); "" without a call."""
+    if not (context.run_id and context.tool_call_id):
+        return ""
+    owner = by.pk if isinstance(by, Assistant) else by.assistant_id or by.integration_id
+    place = (run.connection_id if run else None) or "external"
+    return json.dumps([owner, place, context.run_id, context.tool_call_id])
+
+
+def _fitting_call(assistant: Assistant, mailbox: Mailbox, call: Call) -> ToolCall | None:
+    """The one open call of a waiting run with the same tool and arguments; None if several fit."""
+    waiting = Run.objects.waiting().filter(assistant=assistant)
+    open_calls = ToolCall.objects.filter(run__in=waiting, name=call.tool, output=None).select_related("run")
+    taken = set(OutboundMessage.objects.filter(run__in=waiting).values_list("run__run_id", "email__tool_call_id"))
+    fitting = [
+        one
+        for one in open_calls.order_by("-pk")[:200]
+        if (one.run.run_id, one.call_id) not in taken and _fits(one, mailbox, call)
+    ]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _fits(candidate: ToolCall, mailbox: Mailbox, call: Call) -> bool:
+    try:
+        arguments = json.loads(candidate.arguments)
+    except ValueError:
+        return False
+    if not isinstance(arguments, dict) or arguments.get("mailbox_id") not in (None, "", mailbox.pk):
+        return False
+    return all(_plain(arguments.get(name)) == _plain(value) for name, value in call.arguments.items())
+
+
+def _plain(value: Any) -> Any:
+    """Compare addresses as addresses, one or a list alike, and other text by its words."""
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value] if len(value) != 1 else _plain(value[0])
+    if not isinstance(value, str):
+        return value
+    try:
+        return normalize_address(value)
+    except ValueError:
+        return value.strip()

@@ -1,0 +1,43 @@
+"""What the correspondence so far says about a draft: facts for the reviewer, kept with the revision."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from django.db.models import Q
+
+from approvals.states import Status
+from mailboxes.mime import Fact
+from mailboxes.models import Correspondent, Email, Mailbox
+
+
+def known_facts(mailbox: Mailbox, recipients: tuple[str, ...], answered: Email | None) -> list[dict[str, Any]]:
+    facts = [*_first_time(mailbox, recipients), *_reply_goes_elsewhere(answered, recipients)]
+    return [asdict(fact) for fact in facts]
+
+
+def _first_time(mailbox: Mailbox, recipients: tuple[str, ...]) -> list[Fact]:
+    # what was only drafted, held or rejected makes nobody known
+    exchanged = Q(email__direction=Email.Direction.INBOUND, role=Correspondent.Role.FROM) | Q(
+        email__outbound__status=Status.SENT
+    )
+    known = set(
+        Correspondent.objects.filter(
+            exchanged, email__mailbox=mailbox, address__in=[*recipients, *(r.lower() for r in recipients)]
+        ).values_list("address", flat=True)
+    )
+    new = [r for r in recipients if r not in known and r.lower() not in known]
+    if not new:
+        return []
+    sentence = f"{mailbox.address} has never exchanged mail with {', '.join(new)}."
+    return [Fact("first_time", "warn", "first time", sentence, ", ".join(new))]
+
+
+def _reply_goes_elsewhere(answered: Email | None, recipients: tuple[str, ...]) -> list[Fact]:
+    if answered is None or not answered.is_inbound or not answered.reply_to:
+        return []
+    if answered.reply_to.lower() == answered.from_address.lower():
+        return []
+    sentence = f"The mail came from {answered.from_address}, but asks that replies go to {answered.reply_to}."
+    return [Fact("reply_to_differs", "warn", "reply-to differs", sentence, answered.reply_to)]

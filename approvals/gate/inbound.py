@@ -1,0 +1,136 @@
+"""Mail that arrives, and what an assistant may do with it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from django.db import transaction
+
+from approvals import actions, outbox, wire
+from approvals.actions.dispatch import oversight_of
+from approvals.actions.inbound import start_run_for
+from approvals.actions.transitions import about_email
+from approvals.errors import Invalid
+from approvals.gate.outbound import store_correspondents
+from approvals.models import OutboxEntry
+from approvals.permissions import Sender, check_reach, check_scope
+from approvals.policy import Verdict, rule_inbound
+from assistants.models import Scope
+from audit import log
+from audit.ids import new_id
+from audit.log import Entry
+from audit.models import Event
+from mailboxes.inbound import Parsed, find_conversation
+from mailboxes.models import Conversation, Email, Mailbox, RawMessage
+
+SYSTEM = "system:inbound"
+LONGEST_TAG = 200  # characters, of a key or a value
+MOST_TAGS = 50
+
+
+def receive(mailbox: Mailbox, envelope_from: str, envelope_to: str, data: bytes) -> RawMessage:
+    """Keep the bytes before anything looks at them; a worker reads them later."""
+    with transaction.atomic():
+        raw = RawMessage.objects.create(
+            mailbox=mailbox,
+            envelope_from=envelope_from[:320],
+            envelope_to=envelope_to,
+            data=data,
+            digest=hashlib.sha256(data).hexdigest(),
+        )
+        outbox.enqueue(OutboxEntry.Kind.RECEIVE_EMAIL, raw.pk)
+    return raw
+
+
+def admit(raw: RawMessage, parsed: Parsed | None, *, parse_error: str = "") -> Email | None:
+    """Let parsed mail into its mailbox, or hold it. None if it is in already.
+
+    Mail that could not be parsed is kept, flagged with `parse_error`, with what its envelope says.
+    """
+    with transaction.atomic():
+        mailbox = Mailbox.objects.select_for_update().get(pk=raw.mailbox_id)
+        if Email.objects.filter(raw=raw).exists():
+            return None
+        ruling = rule_inbound(oversight_of(mailbox))
+        held = ruling.verdict == Verdict.HOLD
+        status = Email.InboundStatus.PENDING if held else Email.InboundStatus.UNREAD
+        email = _store(raw, mailbox, parsed, inbound_status=status, parse_error=parse_error[:500])
+        if not held:
+            start_run_for(email)
+        action = Event.Action.EMAIL_HELD if held else Event.Action.EMAIL_RECEIVED
+        details = {"digest": raw.digest, "from": email.from_address, "reasons": ruling.reasons}
+        log.record(Entry(action, about_email(email), details), by=SYSTEM)
+    return email
+
+
+def _store(raw: RawMessage, mailbox: Mailbox, parsed: Parsed | None, **fields: Any) -> Email:
+    if parsed is None:
+        content: dict[str, Any] = {"from_address": raw.envelope_from, "to": [raw.envelope_to]}
+        conversation = None
+    else:
+        content = asdict(parsed)
+        conversation = find_conversation(mailbox, parsed)
+    if conversation is None:
+        conversation = Conversation.objects.create(mailbox=mailbox, subject=content.get("subject", "")[:998])
+    Conversation.objects.filter(pk=conversation.pk).update(last_at=raw.received_at)
+    message_id = content.pop("message_id", "") or f"<{new_id('nomid')}@counterseal.invalid>"
+    email = Email.objects.create(
+        mailbox=mailbox,
+        conversation=conversation,
+        direction=Email.Direction.INBOUND,
+        raw=raw,
+        created_at=raw.received_at,
+        message_id=message_id,
+        **content,
+        **fields,
+    )
+    store_correspondents(email)
+    return email
+
+
+def read(email: Email, *, by: Sender) -> Email:
+    check_scope(by, Scope.READ)
+    return actions.read(email, by=by)
+
+
+def check_inbox(mailbox: Mailbox, *, by: Sender, limit: int = 20) -> list[Email]:
+    """The newest mail of the mailbox that `by` may see, newest first."""
+    check_scope(by, Scope.READ)
+    check_reach(by, mailbox)
+    found = Email.objects.visible_to(by).filter(mailbox=mailbox).inbound()
+    return list(wire.with_story(found).order_by("-id")[:limit])
+
+
+def tag(email: Email, *, by: Sender, set: Mapping[str, str] | None = None, delete: Iterable[str] = ()) -> dict[str, str]:
+    """Merge `set` into the email's tags and drop `delete`. Returns the tags as they are then."""
+    changes, gone = dict(set or {}), list(delete)
+    if changes or gone:
+        check_scope(by, Scope.SEND)
+    check_reach(by, email.mailbox)
+    _check_tags(changes)
+    with transaction.atomic():
+        email = Email.objects.select_for_update().get(pk=email.pk)
+        tags = {key: value for key, value in (email.tags | changes).items() if key not in gone}
+        if len(tags) > MOST_TAGS:
+            raise _bad_tags(f"An email has at most {MOST_TAGS} tags.")
+        if tags != email.tags:
+            Email.objects.filter(pk=email.pk).update(tags=tags)
+            log.record(Entry(Event.Action.EMAIL_TAGGED, about_email(email), {"tags": tags}), by=by.actor)
+    return tags
+
+
+def _check_tags(tags: Mapping[str, str]) -> None:
+    for key, value in tags.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise _bad_tags("Tags are text to text.")
+        if not 0 < len(key) <= LONGEST_TAG or len(value) > LONGEST_TAG:
+            raise _bad_tags(f"A tag and its value have at most {LONGEST_TAG} characters each.")
+        if not (key + value).isprintable():
+            raise _bad_tags("Tags hold printable characters only.")
+
+
+def _bad_tags(sentence: str) -> Invalid:
+    return Invalid([{"field": "tags", "code": "bad_tags", "message": sentence}])

@@ -1,0 +1,281 @@
+"""Hold a draft or release it: validate, freeze, ask the policy, and store all of it at once."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from approvals import outbox
+from approvals.actions.dispatch import oversight_of
+from approvals.actions.transitions import entry
+from approvals.errors import Invalid, Refused
+from approvals.gate import repeats
+from approvals.gate.binding import Bound, Call, Context, bind
+from approvals.gate.facts import known_facts
+from approvals.models import Decision, OutboundMessage, OutboxEntry
+from approvals.permissions import Sender, check_send
+from approvals.policy import Ruling, Verdict, rule
+from approvals.states import Status
+from assistants.models import ApiKey, Assistant
+from audit import log
+from audit.log import Entry, Subject, canonical
+from audit.models import Event
+from mailboxes import envelope, mime
+from mailboxes.envelope import Draft, Envelope
+from mailboxes.mime import Frozen
+from mailboxes.models import Conversation, Correspondent, Email, Mailbox, Revision
+
+__all__ = ["Context", "Submission", "copy_to_oversight", "reply", "send"]
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """`repeated`: the same was asked before, and `message` is the one made then."""
+
+    message: OutboundMessage
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Letter:
+    """A draft that was checked and frozen, with all that is stored beside it."""
+
+    mailbox: Mailbox
+    envelope: Envelope
+    frozen: Frozen
+    facts: list[dict[str, Any]]
+    content_hash: str
+    in_reply_to: Email | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Who asked for it, and how."""
+
+    by: Sender
+    call: Call
+    context: Context
+    idempotency_key: str
+
+
+def send(
+    draft: Draft, mailbox: Mailbox, *, by: Sender, context: Context | None = None, idempotency_key: str = ""
+) -> Submission:
+    """Submit a new message from `mailbox`. It is held or released; nothing is sent here."""
+    _check_may_send(by, mailbox)
+    call = Call("send_email", {"to": list(draft.to), "subject": draft.subject, "body": draft.markdown})
+    return _submit(draft, mailbox, _Asked(by, call, context or Context(), idempotency_key))
+
+
+def reply(
+    email: Email, draft: Draft, *, by: Sender, context: Context | None = None, idempotency_key: str = ""
+) -> Submission:
+    """Submit an answer to `email`; `draft.to` and `draft.subject` are filled from it.
+
+    It goes to Reply-To if present, else From; a follow-up to mail of our own goes where that went.
+    """
+    _check_may_send(by, email.mailbox)
+    call = Call("reply_email", {"email_id": email.pk, "body": draft.markdown})
+    target = (email.reply_to or email.from_address,) if email.is_inbound else tuple(email.to)
+    subject = email.subject if email.subject.lower().startswith("re:") else f"Re: {email.subject}"
+    draft = replace(draft, to=target, subject=" ".join(subject.split())[:998])
+    return _submit(draft, email.mailbox, _Asked(by, call, context or Context(), idempotency_key), email)
+
+
+def _check_may_send(by: Sender, mailbox: Mailbox) -> None:
+    check_send(by, mailbox)
+    if not mailbox.is_active:
+        raise Refused(f"{mailbox.address} is closed.", "mailbox_closed")
+    ruling = rule((), oversight_of(mailbox))
+    if ruling.verdict == Verdict.REFUSE:
+        with transaction.atomic():
+            subject = Subject(mailbox_id=mailbox.pk, assistant_id=_assistant_of(by))
+            log.record(Entry(Event.Action.MESSAGE_REFUSED, subject, {"reasons": ruling.reasons}), by=by.actor)
+        raise Refused(
+            f"{' '.join(ruling.reasons)} An administrator can raise its mode in the dashboard, under Mailboxes."
+        )
+
+
+def _submit(draft: Draft, mailbox: Mailbox, asked: _Asked, answered: Email | None = None) -> Submission:
+    built = _build(draft, mailbox, answered)
+    frozen = mime.freeze(built)
+    facts = [*map(asdict, frozen.facts), *known_facts(mailbox, frozen.recipients, answered)]
+    letter = _Letter(mailbox, built, frozen, facts, _content_hash(draft, mailbox, answered), answered)
+    try:
+        return _place(letter, asked)
+    except IntegrityError:
+        # another request with the same call or key was stored meanwhile; this time it is found
+        return _place(letter, asked)
+
+
+def _build(draft: Draft, mailbox: Mailbox, answered: Email | None) -> Envelope:
+    references = [*answered.references, answered.message_id] if answered else []
+    try:
+        return envelope.build(
+            draft,
+            sender=mailbox.address,
+            sender_name=mailbox.display_name,
+            message_id=envelope.new_message_id(mailbox.domain),
+            in_reply_to=answered.message_id if answered else "",
+            references=references[-20:],
+        )
+    except envelope.InvalidDraft as error:
+        raise Invalid(asdict(one) for one in error.errors) from None
+
+
+def _content_hash(draft: Draft, mailbox: Mailbox, answered: Email | None) -> str:
+    asked = asdict(draft) | {"mailbox": mailbox.pk, "answers": answered.pk if answered else ""}
+    return hashlib.sha256(canonical(asked)).hexdigest()
+
+
+@transaction.atomic
+def _place(letter: _Letter, asked: _Asked) -> Submission:
+    """Look for a repeat, rule, and store message, decision, promise and events together."""
+    by, key = asked.by, asked.idempotency_key
+    bound = bind(by, letter.mailbox, asked.context, asked.call)
+    repeated = repeats.find(by, bound.call_key, letter.content_hash, key)
+    if repeated:
+        return Submission(repeated, repeated=True)
+    mailbox = Mailbox.objects.get(pk=letter.mailbox.pk)
+    ruling = rule(letter.frozen.recipients, oversight_of(mailbox))
+    if ruling.verdict == Verdict.REFUSE:
+        raise Refused(" ".join(ruling.reasons))
+    email = _store_email(letter, bound.context)
+    message = _store_message(letter, asked.by, mailbox, email, ruling, bound)
+    repeats.remember(by, email, letter.content_hash, key)
+    log.record(*bound.events(email, asked.call), *_ruled(message, ruling), by=by.actor)
+    return Submission(message)
+
+
+def _store_email(letter: _Letter, context: Context) -> Email:
+    built = letter.envelope
+    conversation = letter.in_reply_to.conversation if letter.in_reply_to else None
+    if conversation is None:
+        conversation = Conversation.objects.create(mailbox=letter.mailbox, subject=built.subject)
+    else:
+        Conversation.objects.filter(pk=conversation.pk).update(last_at=timezone.now())
+    email = Email.objects.create(
+        mailbox=letter.mailbox,
+        conversation=conversation,
+        direction=Email.Direction.OUTBOUND,
+        from_address=built.sender,
+        from_name=built.sender_name,
+        to=list(built.to),
+        cc=list(built.cc),
+        bcc=list(built.bcc),
+        subject=built.subject,
+        text=built.text,
+        html=built.html,
+        message_id=built.message_id,
+        in_reply_to=built.in_reply_to,
+        references=list(built.references),
+        **asdict(context),
+    )
+    store_correspondents(email)
+    Revision.objects.create(
+        email=email,
+        envelope_from=letter.frozen.sender,
+        recipients=list(letter.frozen.recipients),
+        frozen=letter.frozen.data,
+        digest=letter.frozen.digest,
+        facts=letter.facts,
+    )
+    return email
+
+
+def store_correspondents(email: Email) -> None:
+    roles = Correspondent.Role
+    listed = ((roles.FROM, [email.from_address]), (roles.TO, email.to), (roles.CC, email.cc), (roles.BCC, email.bcc))
+    Correspondent.objects.bulk_create(
+        Correspondent(email=email, role=role, address=address) for role, some in listed for address in some
+    )
+
+
+def _store_message(
+    letter: _Letter, by: Sender, mailbox: Mailbox, email: Email, ruling: Ruling, bound: Bound
+) -> OutboundMessage:
+    released = ruling.verdict == Verdict.RELEASE
+    message = OutboundMessage.objects.create(
+        email=email,
+        status=Status.APPROVED if released else Status.PENDING,
+        digest=letter.frozen.digest,
+        approved_digest=letter.frozen.digest if released else "",
+        approvals_needed=mailbox.approvals_needed,
+        reasons=list(ruling.reasons),
+        released_mode=mailbox.oversight_mode if released else "",
+        deadline_at=None if released else timezone.now() + timedelta(hours=mailbox.deadline_hours),
+        key=by if isinstance(by, ApiKey) else None,
+        assistant=by if isinstance(by, Assistant) else by.assistant,
+        integration=by.integration if isinstance(by, ApiKey) else None,
+        content_hash=letter.content_hash,
+        in_reply_to=letter.in_reply_to,
+        run=bound.run,
+        call_key=bound.call_key,
+    )
+    if released:
+        release(message, ruling)
+    return message
+
+
+def release(message: OutboundMessage, ruling: Ruling) -> None:
+    """No special path: the policy decides, and nobody's name stands under it."""
+    Decision.objects.create(
+        message=message,
+        verdict=Decision.Verdict.RELEASE,
+        revision=message.revision,
+        digest=message.digest,
+        reasons=list(ruling.reasons),
+    )
+    outbox.enqueue(OutboxEntry.Kind.DELIVER_EMAIL, message.pk)
+
+
+def _ruled(message: OutboundMessage, ruling: Ruling) -> list[Entry]:
+    released = ruling.verdict == Verdict.RELEASE
+    action = Event.Action.MESSAGE_RELEASED if released else Event.Action.MESSAGE_HELD
+    return [entry(action, message, reasons=ruling.reasons, recipients=message.email.recipients)]
+
+
+def _assistant_of(by: Sender) -> str:
+    return by.pk if isinstance(by, Assistant) else by.assistant_id or ""
+
+
+def copy_to_oversight(message: OutboundMessage) -> OutboundMessage | None:
+    """The monitored copy: a message of its own to the oversight address, at most one for each.
+
+    It is bound to no mode: what it copies has left already.
+    """
+    email, address = message.email, oversight_of(message.email.mailbox).oversight_address
+    if not address:
+        return None
+    draft = Draft(
+        to=(address,),
+        subject=f"[copy] {email.subject}"[:998],
+        markdown=f"Sent by {email.mailbox.address} to {', '.join(email.recipients)}:\n\n{email.text}",
+    )
+    built = _build(draft, email.mailbox, None)
+    content_hash = _content_hash(draft, email.mailbox, email)
+    letter = _Letter(email.mailbox, built, mime.freeze(built), [], content_hash)
+    ruling = Ruling(Verdict.RELEASE, (f"Copy of {email.pk} to the oversight address.",))
+    with transaction.atomic():
+        if OutboundMessage.objects.filter(copy_of=message).exists():
+            return None
+        stored = _store_email(letter, Context(email.assistant_id, email.thread_id, email.run_id))
+        copy = OutboundMessage.objects.create(
+            email=stored,
+            status=Status.APPROVED,
+            digest=letter.frozen.digest,
+            approved_digest=letter.frozen.digest,
+            reasons=list(ruling.reasons),
+            assistant=message.assistant,
+            integration=message.integration,
+            content_hash=content_hash,
+            copy_of=message,
+        )
+        release(copy, ruling)
+        log.record(entry(Event.Action.MESSAGE_RELEASED, copy, copy_of=email.pk), by="policy")
+    return copy

@@ -1,0 +1,78 @@
+"""What makes certain what the nudges make prompt: look for everything that is due."""
+
+from __future__ import annotations
+
+import logging
+
+from django.db import transaction
+from django.utils import timezone
+
+from approvals import actions, effects, gate
+from approvals.actions.inbound import overdue_inbound
+from approvals.models import OutboundMessage, OutboxEntry
+from assistants import actions as assistant_actions
+from assistants import runtimes
+from assistants.models import Run
+from audit import log, nudge
+from audit.log import Entry
+from audit.models import Event
+
+logger = logging.getLogger("counterseal.sweep")
+
+
+def sweep() -> int:
+    """Expire what nobody decided, and wake the workers whose work is due."""
+    now = timezone.now()
+    late = list(OutboundMessage.objects.overdue(now).select_related("email__mailbox")[:500])
+    expired = sum(map(actions.expire, late)) + sum(map(actions.expire_inbound, overdue_inbound()))
+    due = OutboxEntry.objects.filter(done_at=None, due_at__lte=now)
+    kinds = set(due.values_list("kind", flat=True).distinct())
+    if OutboxEntry.Kind.DELIVER_EMAIL in kinds:
+        nudge.now("approvals.tasks.deliver")
+    if kinds - {OutboxEntry.Kind.DELIVER_EMAIL}:
+        nudge.now("approvals.tasks.drain")
+    if Run.objects.due(now).exists():
+        nudge.now("approvals.tasks.sync_runs")
+    return expired
+
+
+def sync_runs() -> int:
+    """Read every run that is due, and take its open calls through the gate."""
+    done = 0
+    while run := assistant_actions.claim_due(timezone.now()):
+        done += 1
+        try:
+            _sync(run)
+        except runtimes.Unreachable as error:
+            assistant_actions.put_off(run, str(error))
+        except Exception as error:
+            logger.exception("run %s could not be read", run.pk)
+            assistant_actions.put_off(run, f"{type(error).__name__}: {error}")
+    return done
+
+
+def _sync(run: Run) -> None:
+    """Runs that their caller drives are only followed in the log: their far side is our own server."""
+    if run.driver == Run.Driver.COUNTERSEAL:
+        run = assistant_actions.sync_run(run)
+        gate.dispatch_calls(run)
+    _note(run)
+    assistant_actions.synced(run)
+
+
+NOTED = {
+    Run.Status.REQUIRES_ACTION: Event.Action.RUN_WAITING,
+    Run.Status.COMPLETED: Event.Action.RUN_COMPLETED,
+    Run.Status.CANCELLED: Event.Action.RUN_CANCELLED,
+    Run.Status.FAILED: Event.Action.RUN_FAILED,
+    Run.Status.INCOMPLETE: Event.Action.RUN_FAILED,
+    Run.Status.EXPIRED: Event.Action.RUN_FAILED,
+}
+
+
+def _note(run: Run) -> None:
+    """Put what the run came to into the log, once."""
+    action = NOTED.get(Run.Status(run.status))
+    with transaction.atomic():
+        if action and assistant_actions.note(run):
+            log.record(Entry(action, effects.about_run(run), {"error": run.last_error}), by="system:driver")

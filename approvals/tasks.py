@@ -1,0 +1,27 @@
+"""What a worker does. Each works until nothing is due and returns how much it did."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from approvals import effects, outbox, sweep
+
+
+@shared_task(name="approvals.tasks.deliver")
+def deliver() -> int:
+    return outbox.drain(effects.DELIVERY)
+
+
+@shared_task(name="approvals.tasks.drain")
+def drain() -> int:
+    return outbox.drain(effects.OTHERS)
+
+
+@shared_task(name="approvals.tasks.sync_runs")
+def sync_runs() -> int:
+    return sweep.sync_runs()
+
+
+@shared_task(name="approvals.tasks.sweep")
+def sweep_all() -> int:
+    return sweep.sweep()

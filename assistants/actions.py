@@ -1,0 +1,132 @@
+"""Runs as we know them: planning one, reading it, and the outputs that we owe it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import F, Q
+from django.utils import timezone
+
+from assistants import runtimes
+from assistants.models import Assistant, Run, ToolCall
+from assistants.observe import observe
+from audit import nudge
+
+SYNC = "approvals.tasks.sync_runs"
+SYNC_LEASE = timedelta(seconds=60)
+LONGEST_PAUSE = timedelta(minutes=10)
+
+
+def plan_run(
+    assistant: Assistant, *, prompt: str, mailbox_id: str = "", email_id: str = "", start_key: str | None = None
+) -> Run:
+    """A row for a run that is yet to be created at the far side. `start_key`: one run per cause."""
+    fields = {
+        "assistant": assistant,
+        "connection": assistant.connection,
+        "driver": Run.Driver.COUNTERSEAL,
+        "prompt": prompt,
+        "mailbox_id": mailbox_id,
+        "email_id": email_id,
+    }
+    if start_key is None:
+        return Run.objects.create(**fields)
+    return Run.objects.get_or_create(start_key=start_key, defaults=fields)[0]
+
+
+def start(run: Run) -> None:
+    """Create the planned run at the far side. Safe to repeat: a run that has its id is left alone."""
+    if run.run_id or run.has_ended:
+        return
+    _keep(run, runtimes.of(run).start(run))
+
+
+def sync_run(run: Run) -> Run:
+    """Read the run again at the far side and keep what is seen."""
+    return _keep(run, runtimes.of(run).read(run))
+
+
+def _keep(run: Run, snapshot: runtimes.Snapshot) -> Run:
+    return observe(run.assistant, Run.Driver(run.driver), snapshot)
+
+
+def fail_start(run: Run, why: str) -> None:
+    Run.objects.filter(pk=run.pk, run_id="").update(
+        status=Run.Status.FAILED, last_error=why[:1000], ended_at=timezone.now(), updated_at=timezone.now()
+    )
+
+
+def open_calls(run: Run) -> list[ToolCall]:
+    """The calls of a waiting run that we have no output for, in the model's order."""
+    return list(run.calls.filter(output=None, run__status=Run.Status.REQUIRES_ACTION).order_by("position", "pk"))
+
+
+def answer_call(run: Run, call_id: str, output: Mapping[str, Any]) -> bool:
+    """Keep the one output of a call, once. True if this was it."""
+    text = json.dumps(output, ensure_ascii=False, default=str)
+    found = ToolCall.objects.filter(run=run, call_id=call_id, output=None)
+    return bool(found.update(output=text, answered_at=timezone.now()))
+
+
+def due_outputs(run: Run) -> list[ToolCall]:
+    """The answered calls that the run has not been given yet."""
+    return list(run.calls.filter(output__isnull=False, submitted_at=None).order_by("position", "pk"))
+
+
+def is_ready(run: Run) -> bool:
+    """Every call has its output, and some are still owed."""
+    return not open_calls(run) and bool(due_outputs(run))
+
+
+def mark_submitted(calls: list[ToolCall]) -> int:
+    return ToolCall.objects.filter(pk__in=[call.pk for call in calls], submitted_at=None).update(
+        submitted_at=timezone.now()
+    )
+
+
+def claim_due(now: datetime) -> Run | None:
+    """Lease one run that is to be read again; its `sync_attempts` is the fence."""
+    for run in Run.objects.due(now).order_by("sync_due_at")[:20]:
+        won = Run.objects.filter(pk=run.pk, sync_attempts=run.sync_attempts, sync_due_at=run.sync_due_at).update(
+            sync_attempts=F("sync_attempts") + 1, sync_due_at=now + SYNC_LEASE
+        )
+        if won:
+            return Run.objects.select_related("assistant", "connection").get(pk=run.pk)
+    return None
+
+
+def synced(run: Run) -> None:
+    """Nothing to do until the far side tells, or, for one that tells nothing, until the next look."""
+    later = None if run.has_ended or _tells(run) else timezone.now() + backoff(run.sync_attempts)
+    mine = Run.objects.filter(pk=run.pk, sync_attempts=run.sync_attempts)
+    # a change that was seen meanwhile has set a due time before the lease's end: leave that alone
+    mine.filter(sync_due_at__gt=timezone.now()).update(sync_due_at=later)
+
+
+def _tells(run: Run) -> bool:
+    """Our own server sets sync_due_at itself whenever a run changes."""
+    return run.connection is not None and run.connection.is_embedded
+
+
+def put_off(run: Run, why: str) -> None:
+    Run.objects.filter(pk=run.pk, sync_attempts=run.sync_attempts).update(
+        sync_due_at=timezone.now() + backoff(run.sync_attempts), last_error=why[:1000]
+    )
+
+
+def note(run: Run) -> bool:
+    """True once for each thing that the run comes to: a wait on so many calls, or its end."""
+    seen = f"{run.status} {run.calls.count()}"
+    return bool(Run.objects.filter(~Q(noted=seen), pk=run.pk).update(noted=seen))
+
+
+def ask_again(run: Run) -> None:
+    Run.objects.filter(Q(pk=run.pk)).update(sync_due_at=timezone.now())
+    nudge.on_commit(SYNC)
+
+
+def backoff(attempts: int) -> timedelta:
+    return min(timedelta(seconds=2 ** min(attempts, 10)), LONGEST_PAUSE)
