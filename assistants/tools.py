@@ -47,8 +47,8 @@ TOOLS: tuple[Tool, ...] = (
         SEND_EMAIL,
         "Send an email",
         "Hand in an email to be sent from your mailbox. A person may have to approve it first, which can "
-        "take hours, and may reject it. It has been sent only if the answer's status is `sent`; any other status "
-        "means that it has not been sent so far: do not say that it was, and do not send it again.",
+        "take hours, and may reject it. It has been sent only if the answer's status is `sent`; any other "
+        "status means that it has not been sent so far: do not say that it was, and do not send it again.",
         {
             "to": _text("The recipient: one bare address, like anna@example.com."),
             "subject": _text("The subject, one line."),
@@ -89,8 +89,8 @@ TOOLS: tuple[Tool, ...] = (
         REPLY_EMAIL,
         "Reply to an email",
         "Hand in a reply to an email that you received, in its thread. It goes to the email's Reply-To "
-        "address if it has one, else to its sender. As with send_email, a person may have to approve it, and it has "
-        "been sent only if the answer's status is `sent`.",
+        "address if it has one, else to its sender. As with send_email, a person may have to approve it, and it "
+        "has been sent only if the answer's status is `sent`.",
         {"email_id": EMAIL, "body": _text("The text, in Markdown."), "mailbox_id": MAILBOX},
         ("email_id", "body", "mailbox_id"),
         {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": False, "openWorldHint": True},

@@ -1,7 +1,6 @@
 """The table of contents."""
 
-from django.urls import URLPattern, URLResolver, include, path
+from django.urls import URLPattern, URLResolver
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("", include("approvals.api.urls")),
 ]
