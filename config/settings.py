@@ -46,7 +46,7 @@ ALLOWED_HOSTS = [host for host in os.environ.get("ALLOWED_HOSTS", "").split(",")
 def _secret_key() -> str:
     """A key of our own making under DATA_DIR, for an install that nobody else can reach."""
     path = DATA_DIR / "secret_key"
-    DATA_DIR.mkdir(parents=True, exist_ok=True)
+    DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
             file.write(secrets.token_urlsafe(50))
@@ -124,7 +124,7 @@ TEMPLATES = [
 DATABASES: dict[str, Any] = {"default": dj_database_url.parse(DATABASE_URL, conn_max_age=0)}
 _database = DATABASES["default"]
 if _database["ENGINE"] == "django.db.backends.sqlite3":
-    DATA_DIR.mkdir(parents=True, exist_ok=True)
+    DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
     _database["ENGINE"] = "config.sqlite"
     _database["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
@@ -194,7 +194,11 @@ CELERY_TASK_ROUTES = {
 }
 # what a nudge makes prompt, the sweep makes certain; a sweep that nobody took in time is stale
 CELERY_BEAT_SCHEDULE = {
-    "sweep": {"task": "approvals.tasks.sweep", "schedule": SWEEP_EVERY, "options": {"expires": SWEEP_EVERY}},
+    name: {"task": task, "schedule": SWEEP_EVERY, "options": {"expires": SWEEP_EVERY}}
+    for name, task in (
+        ("sweep", "approvals.tasks.sweep"),
+        ("advance runs", "assistants.server.tasks.advance_runs"),
+    )
 }
 
 LANGUAGE_CODE = "en"

@@ -106,7 +106,8 @@ def serve(sock: socket.socket, mail: MailServer, on_started: Callable[[], None])
 
     server = web_server(application)
     signals = StopSignals(server)
-    lanes = [Lane(celery_app, task, threads) for task, threads in LANES.items() if task in celery_app.tasks]
+    celery_app.loader.import_default_modules()
+    lanes = [Lane(celery_app, task, threads) for task, threads in LANES.items()]
     parts = [*lanes, Worker(celery_app), Schedule(celery_app)]
     for part in parts:
         part.start()

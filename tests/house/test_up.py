@@ -1,0 +1,162 @@
+"""`manage.py up` as its user meets it: a process with an address, stopped by a signal."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import smtplib
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+from django.conf import settings
+
+MESSAGE = "From: c@far.test\r\nTo: support@acme.test\r\nSubject: hello\r\nMessage-ID: <1@far.test>\r\n\r\nHi\r\n"
+
+
+def environment(data: Path, **more: str) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return kept | {"DATA_DIR": str(data), "PYTHONUNBUFFERED": "1"} | more
+
+
+def manage(data: Path, *arguments: str, stdin: str = "", **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments], cwd=settings.BASE_DIR, env=environment(data, **more),
+        input=stdin, capture_output=True, text=True, timeout=60, check=False,
+    )
+
+
+@dataclass
+class Up:
+    data: Path
+    process: subprocess.Popen[str]
+    lines: list[str] = field(default_factory=list)
+
+    @classmethod
+    def started(cls, data: Path, *arguments: str, **more: str) -> Up:
+        command = [sys.executable, "manage.py", "up", "--port", "0", "--smtp-port", "0", *arguments]
+        with (data / "log").open("w") as log:
+            process = subprocess.Popen(
+                command, cwd=settings.BASE_DIR, env=environment(data, **more), stdout=subprocess.PIPE, stderr=log,
+                text=True,
+            )
+        up = cls(data, process)
+        up._read_until("  data ")
+        return up
+
+    def _read_until(self, start: str) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.lines.append(line)
+            if line.startswith(start):
+                return
+        raise AssertionError(f"up ended early: {self.lines} {self.log}")
+
+    @property
+    def log(self) -> str:
+        return (self.data / "log").read_text()
+
+    @property
+    def url(self) -> str:
+        return re.findall(r"http://\S+", "".join(self.lines))[0]
+
+    @property
+    def smtp(self) -> tuple[str, int]:
+        host, port = re.findall(r"mail in +(\S+):(\d+)", "".join(self.lines))[0]
+        return host, int(port)
+
+    def stop(self, sig: signal.Signals) -> int:
+        self.process.send_signal(sig)
+        return self.process.wait(20)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    (tmp_path / "data").mkdir()
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def up(data: Path) -> Iterator[Up]:
+    up = Up.started(data)
+    yield up
+    up.process.kill()
+    up.process.wait()
+    assert up.process.stdout
+    up.process.stdout.close()
+
+
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
+def test_it_serves_and_stops_cleanly(up: Up, sig: signal.Signals) -> None:
+    assert httpx.get(f"{up.url}/health").status_code == 200
+    assert up.stop(sig) == 0
+    assert "Traceback" not in up.log
+    assert "ERROR" not in up.log
+
+
+def test_it_stops_although_somebody_keeps_a_connection_open(up: Up) -> None:
+    with httpx.Client(base_url=up.url) as client:
+        client.get("/health")
+        assert up.stop(signal.SIGTERM) == 0
+
+
+def test_a_second_signal_ends_it_at_once(up: Up) -> None:
+    host, port = up.smtp
+    with smtplib.SMTP(host, port):
+        up.process.send_signal(signal.SIGTERM)
+        up.process.send_signal(signal.SIGINT)
+        assert up.process.wait(20) in (0, 1)
+
+
+def test_mail_for_a_known_mailbox_is_stored_and_for_an_unknown_one_refused(data: Path) -> None:
+    manage(data, "migrate", "-v0")
+    made = manage(data, "provision", "-", stdin='{"mailboxes": [{"address": "support@acme.test"}]}')
+    assert made.returncode == 0, made.stderr
+    up = Up.started(data)
+    try:
+        with smtplib.SMTP(*up.smtp) as client:
+            refused = client.sendmail("c@far.test", ["Support@acme.test", "nobody@acme.test"], MESSAGE)
+            assert refused["nobody@acme.test"][0] == 550
+            assert list(refused) == ["nobody@acme.test"]
+    finally:
+        up.stop(signal.SIGTERM)
+    with sqlite3.connect(data / "counterseal.sqlite3") as database:
+        assert database.execute("SELECT data FROM mailboxes_rawmessage").fetchall() == [(MESSAGE.encode(),)]
+
+
+def test_too_large_a_message_is_refused(data: Path) -> None:
+    up = Up.started(data, MAX_MESSAGE_BYTES="1000")
+    try:
+        with smtplib.SMTP(*up.smtp) as client:
+            client.ehlo()
+            assert client.esmtp_features["size"] == "1000"
+            assert client.docmd("MAIL", "FROM:<c@far.test> SIZE=1001")[0] == 552
+    finally:
+        up.stop(signal.SIGTERM)
+
+
+def test_a_port_in_use_is_a_sentence(up: Up, tmp_path: Path) -> None:
+    port = httpx.URL(up.url).port
+    for arguments in (("--port", str(port)), ("--port", "0", "--smtp-port", str(up.smtp[1]))):
+        ended = manage(tmp_path / "other", "up", *arguments)
+        assert ended.returncode == 1
+        assert "Address already in use. Choose another with --" in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+
+def test_one_data_directory_has_one_process(up: Up) -> None:
+    ended = manage(up.data, "up", "--port", "0", "--smtp-port", "0")
+    assert ended.returncode == 1
+    assert f"Another `up` is running on {up.data}." in ended.stderr
+
+
+def test_what_it_writes_stays_under_its_data_directory(up: Up) -> None:
+    up.stop(signal.SIGTERM)
+    assert {path.name for path in up.data.iterdir()} == {"counterseal.sqlite3", "secret_key", "up.lock", "log"}
+    assert up.data.stat().st_mode & 0o077 == 0 or (up.data / "counterseal.sqlite3").stat().st_mode & 0o077 == 0
