@@ -174,7 +174,7 @@ def resume_run(promise: OutboxEntry) -> None:
 
 
 def _asks_for(seen: runtimes.Snapshot, calls: list[ToolCall]) -> bool:
-    return {call_id for call_id, _, _ in seen.calls} == {call.call_id for call in calls}
+    return {call.call_id for call in seen.calls} == {call.call_id for call in calls}
 
 
 def _resumed(run: Run, calls: list[ToolCall], outcome: str) -> None:

@@ -50,7 +50,7 @@ def sync_run(run: Run) -> Run:
 
 
 def _keep(run: Run, snapshot: runtimes.Snapshot) -> Run:
-    return observe(run.assistant, Run.Driver(run.driver), snapshot)
+    return observe(run.assistant, run.driver, snapshot)
 
 
 def fail_start(run: Run, why: str) -> None:

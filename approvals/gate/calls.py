@@ -133,13 +133,16 @@ def _context(run: Run, call: ToolCall) -> Context:
 
 def _send(run: Run, call: ToolCall, arguments: Arguments) -> None:
     draft = Draft(
-        to=arguments.addresses("to"), subject=arguments.text("subject"), markdown=arguments.text("body")
+        to=arguments.addresses("to"),
+        subject=arguments.text("subject"),
+        markdown=arguments.text("body"),
+        html=arguments.text("html", ""),
     )
     send(draft, _mailbox(run, arguments), by=run.assistant, context=_context(run, call))
 
 
 def _reply(run: Run, call: ToolCall, arguments: Arguments) -> None:
-    draft = Draft(to=(), subject="", markdown=arguments.text("body"))
+    draft = Draft(to=(), subject="", markdown=arguments.text("body"), html=arguments.text("html", ""))
     reply(_email(run, arguments), draft, by=run.assistant, context=_context(run, call))
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import openai
 from django.conf import settings
@@ -17,7 +16,7 @@ from openai.types.beta.threads import Run as RemoteRun
 
 from assistants import keys, tools
 from assistants.models import Assistant, Run, ToolCall
-from assistants.observe import Snapshot
+from assistants.observe import OWN_ROW, SeenCall, Snapshot
 from assistants.runtimes.errors import NotWaiting, Refused, Unreachable
 
 TIMEOUT = 30.0  # seconds
@@ -80,7 +79,7 @@ class AssistantsRuntime:
 
 
 def _metadata(run: Run) -> dict[str, str]:
-    named = {"counterseal_run": run.pk, "mailbox_id": run.mailbox_id, "email_id": run.email_id}
+    named = {OWN_ROW: run.pk, "mailbox_id": run.mailbox_id, "email_id": run.email_id}
     return {key: value for key, value in named.items() if value}
 
 
@@ -107,14 +106,14 @@ def _snapshot(remote: RemoteRun, messages: list[Message]) -> Snapshot:
         thread_id=remote.thread_id,
         remote_assistant_id=remote.assistant_id,
         status=remote.status,
-        calls=[(call.id, call.function.name, call.function.arguments) for call in calls],
+        calls=[SeenCall(call.id, call.function.name, call.function.arguments) for call in calls],
         transcript=[_said(message) for message in messages],
         last_error=remote.last_error.message if remote.last_error else "",
         metadata=dict(remote.metadata or {}),
     )
 
 
-def _said(message: Message) -> dict[str, Any]:
+def _said(message: Message) -> dict[str, str]:
     text = "\n".join(part.text.value for part in message.content if part.type == "text")
     at = datetime.fromtimestamp(message.created_at, UTC).isoformat()
     return {"role": message.role, "text": text, "at": at}

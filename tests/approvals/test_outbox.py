@@ -1,0 +1,186 @@
+"""Promises survive: they are written with their cause, leased, fenced, and asked for again."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db import transaction
+from django.utils import timezone
+
+from approvals import outbox
+from approvals.models import OutboxEntry
+
+Kind = OutboxEntry.Kind
+pytestmark = pytest.mark.django_db
+
+
+def promise(ref: str = "em_1", **fields: object) -> OutboxEntry:
+    with transaction.atomic():
+        outbox.enqueue(Kind.RESUME_RUN, ref)
+    OutboxEntry.objects.filter(ref=ref, done_at=None).update(**fields)
+    return OutboxEntry.objects.get(ref=ref, done_at=None)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_promise_outside_a_transaction_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="transaction of its cause"):
+        outbox.enqueue(Kind.RESUME_RUN, "em_1")
+
+
+def test_the_same_promise_twice_is_one_entry() -> None:
+    promise()
+    promise()
+    assert OutboxEntry.objects.count() == 1
+
+
+def test_work_is_done_once_and_counted() -> None:
+    promise("a")
+    promise("b")
+    seen: list[str] = []
+    assert outbox.drain({Kind.RESUME_RUN: lambda entry: seen.append(entry.ref)}) == 2
+    assert sorted(seen) == ["a", "b"]
+    assert outbox.drain({Kind.RESUME_RUN: lambda entry: seen.append(entry.ref)}) == 0
+    assert not OutboxEntry.objects.filter(done_at=None).exists()
+
+
+def test_only_the_asked_kinds_are_drained() -> None:
+    promise()
+    assert outbox.drain({Kind.START_RUN: lambda entry: None}) == 0
+
+
+def test_what_is_not_due_waits() -> None:
+    promise(due_at=timezone.now() + timedelta(minutes=1))
+    assert outbox.claim([Kind.RESUME_RUN]) is None
+
+
+def test_a_leased_entry_is_nobody_elses_until_the_lease_ends() -> None:
+    promise()
+    first = outbox.claim([Kind.RESUME_RUN])
+    assert first is not None
+    assert outbox.claim([Kind.RESUME_RUN]) is None
+    OutboxEntry.objects.update(leased_until=timezone.now() - timedelta(seconds=1))
+    second = outbox.claim([Kind.RESUME_RUN])
+    assert second is not None
+    assert second.attempts == first.attempts + 1
+    assert not OutboxEntry.objects.filter(outbox.held(first)).exists()
+    assert OutboxEntry.objects.filter(outbox.held(second)).exists()
+
+
+def test_two_who_look_at_once_do_not_both_claim() -> None:
+    entry = promise()
+    OutboxEntry.objects.filter(pk=entry.pk).update(attempts=5)
+    claimed = outbox.claim([Kind.RESUME_RUN])
+    assert claimed is not None
+    assert claimed.attempts == 6
+
+
+def test_a_failure_is_put_back_with_a_growing_delay() -> None:
+    promise()
+
+    def fail(entry: OutboxEntry) -> None:
+        raise outbox.TryAgain("busy")
+
+    assert outbox.drain({Kind.RESUME_RUN: fail}) == 1
+    entry = OutboxEntry.objects.get()
+    assert entry.done_at is None
+    assert entry.leased_until is None
+    assert entry.last_error == "busy"
+    assert entry.due_at > timezone.now()
+    assert outbox.backoff(1) < outbox.backoff(2) < outbox.backoff(5)
+    assert outbox.backoff(60) == outbox.LONGEST_WAIT
+
+
+def test_a_crash_of_the_handler_is_kept_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    promise()
+
+    def crash(entry: OutboxEntry) -> None:
+        raise ZeroDivisionError("boom")
+
+    outbox.drain({Kind.RESUME_RUN: crash})
+    entry = OutboxEntry.objects.get()
+    assert entry.last_error == "ZeroDivisionError: boom"
+    assert entry.done_at is None
+
+
+def test_a_delay_can_be_named() -> None:
+    promise()
+
+    def later(entry: OutboxEntry) -> None:
+        raise outbox.TryAgain("in a day", timedelta(days=1))
+
+    outbox.drain({Kind.RESUME_RUN: later})
+    assert OutboxEntry.objects.get().due_at > timezone.now() + timedelta(hours=23)
+
+
+def test_what_is_asked_for_again_while_it_is_worked_on_runs_again() -> None:
+    promise()
+    runs: list[int] = []
+
+    def ask_again_once(entry: OutboxEntry) -> None:
+        runs.append(entry.attempts)
+        if len(runs) == 1:
+            promise()
+
+    outbox.drain({Kind.RESUME_RUN: ask_again_once})
+    assert len(runs) == 2
+    assert not OutboxEntry.objects.filter(done_at=None).exists()
+
+
+def test_what_is_asked_for_again_while_it_fails_is_not_put_off() -> None:
+    promise()
+    runs: list[int] = []
+
+    def fail_once(entry: OutboxEntry) -> None:
+        runs.append(entry.attempts)
+        if len(runs) == 1:
+            promise()
+            raise outbox.TryAgain("busy", timedelta(days=1))
+
+    outbox.drain({Kind.RESUME_RUN: fail_once})
+    assert len(runs) == 2
+
+
+def test_a_worker_that_lost_its_lease_ends_nothing() -> None:
+    promise()
+
+    def lose(entry: OutboxEntry) -> None:
+        OutboxEntry.objects.filter(pk=entry.pk).update(attempts=entry.attempts + 1)
+
+    outbox.drain({Kind.RESUME_RUN: lose})
+    assert OutboxEntry.objects.get().done_at is None
+
+
+def test_withdrawn_is_done() -> None:
+    promise()
+    outbox.withdraw(Kind.RESUME_RUN, "em_1")
+    assert outbox.claim([Kind.RESUME_RUN]) is None
+
+
+def test_a_new_worker_frees_what_its_predecessor_of_the_same_name_held(settings: object) -> None:
+    settings.WORKER_NAME = "up on this machine"  # type: ignore[attr-defined]
+    promise()
+    assert outbox.claim([Kind.RESUME_RUN])
+    settings.WORKER_NAME = "another"  # type: ignore[attr-defined]
+    assert outbox.free_leases() == 0
+    settings.WORKER_NAME = "up on this machine"  # type: ignore[attr-defined]
+    assert outbox.free_leases() == 1
+    assert outbox.claim([Kind.RESUME_RUN])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_lease_is_renewed_while_the_work_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "RENEW_EVERY", 0.01)
+    promise()
+    renewed: list[bool] = []
+
+    def work(entry: OutboxEntry) -> None:
+        first = OutboxEntry.objects.get(pk=entry.pk).leased_until
+        end = timezone.now() + timedelta(seconds=20)
+        while timezone.now() < end:
+            if OutboxEntry.objects.get(pk=entry.pk).leased_until != first:
+                renewed.append(True)
+                return
+
+    outbox.drain({Kind.RESUME_RUN: work})
+    assert renewed
