@@ -1,0 +1,71 @@
+"""Every URL refuses a stranger, unless it stands on the one list of public addresses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from django.conf import settings
+from django.shortcuts import resolve_url
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+
+# a route as it stands in the URL conf, and why strangers may have it
+PUBLIC = {
+    "health": "a load balancer has no key",
+    "healthz": "the same",
+    "readyz": "the same",
+    "v1/openapi.json": "documentation",
+    "sign-in": "the way in",
+    "sign-in/": "the way in",
+    "sign-in/<str:token>": "a one-time link: GET shows, POST acts",
+    "sign-in/link/<str:token>": "a one-time link: GET shows, POST acts",
+    ".well-known/counterseal-signing-key": "recipients verify the identity header with it",
+}
+
+
+def routes(patterns: list[URLPattern | URLResolver], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Each route as it is written, and a path that it matches."""
+    for pattern in patterns:
+        route = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from routes(pattern.url_patterns, route)
+        else:
+            yield route, "/" + re.sub(r"<(?:(\w+):)?\w+>", lambda found: sample(found[1]), route)
+
+
+def sample(converter: str | None) -> str:
+    return "1" if converter == "int" else "00000000-0000-0000-0000-000000000000" if converter == "uuid" else "x"
+
+
+ALL = dict(routes(get_resolver().url_patterns))
+
+
+def refuses(client: Client, method: str, path: str) -> bool:
+    response = client.generic(method, path, "{}", content_type="application/json")
+    if response.status_code in (301, 302, 303):
+        return response.headers["Location"].startswith(resolve_url(settings.LOGIN_URL))
+    return response.status_code in (401, 403, 404, 405)
+
+
+def test_there_are_urls() -> None:
+    assert len(ALL) > 20
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("route", sorted(ALL.keys() - PUBLIC.keys()))
+def test_a_stranger_is_refused(db: None, client: Client, route: str, method: str) -> None:
+    assert refuses(client, method, ALL[route])
+
+
+@pytest.mark.parametrize("route", sorted(ALL.keys() - PUBLIC.keys()))
+def test_a_made_up_key_is_refused(db: None, route: str) -> None:
+    client = Client(headers={"Authorization": "Bearer mm_live_" + "x" * 43})
+    assert refuses(client, "GET", ALL[route])
+    assert refuses(client, "POST", ALL[route])
+
+
+@pytest.mark.parametrize("route", sorted(ALL.keys() & PUBLIC.keys()))
+def test_a_public_address_answers_a_stranger(db: None, client: Client, route: str) -> None:
+    assert client.get(ALL[route]).status_code in (200, 404)
