@@ -1,0 +1,146 @@
+"""Raw bytes from a stranger to a parsed message, and to the conversation it belongs to."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Max
+from django.utils import timezone
+
+from mailboxes import parsing, render_html
+from mailboxes.envelope import normalize_address
+from mailboxes.models import Conversation, Email, Mailbox
+
+SECONDS = 10.0
+_SAME_SUBJECT = timedelta(days=30)
+_WORKER = Path(__file__).with_name("parse_worker.py")
+_PREFIX = re.compile(
+    r"^\s*(?:\[[^\]]{0,40}\]\s*)?(?:re|aw|fwd?|wg|sv|vs|antw|rv|tr)\s{0,3}(?:\[\d+\]|\(\d+\))?\s{0,3}:\s*",
+    re.IGNORECASE,
+)
+
+
+class Unparseable(Exception):
+    """With a sentence. The raw bytes are kept all the same."""
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """Addresses are bare and valid, or ""; texts hold no NUL and no lone surrogate; `html` is as it came."""
+
+    from_address: str
+    from_name: str
+    reply_to: str
+    to: tuple[str, ...]
+    cc: tuple[str, ...]
+    subject: str
+    text: str
+    html: str
+    message_id: str
+    in_reply_to: str
+    references: tuple[str, ...]
+    attachments: tuple[dict[str, Any], ...]
+
+
+def parse(data: bytes, *, seconds: float = SECONDS) -> Parsed:
+    try:
+        parsing.check_limits(data, settings.MAX_MESSAGE_BYTES)
+    except parsing.TooComplex as error:
+        raise Unparseable(str(error)) from None
+    found = _run_worker(data, seconds)
+    if "error" in found:
+        raise Unparseable(str(found["error"]))
+    sender = next((pair for pair in found["from_"] if _address(pair[1])), ["", ""])
+    return Parsed(
+        from_address=_address(sender[1]),
+        from_name=sender[0],
+        reply_to=next(iter(_bare(found["reply_to"])), ""),
+        to=_bare(found["to"]),
+        cc=_bare(found["cc"]),
+        subject=found["subject"],
+        text=found["text"],
+        html=found["html"],
+        message_id=found["message_id"],
+        in_reply_to=found["in_reply_to"],
+        references=tuple(found["references"]),
+        attachments=tuple(found["attachments"]),
+    )
+
+
+def find_conversation(mailbox: Mailbox, parsed: Parsed) -> Conversation | None:
+    """By the ids it refers to, the nearest first; else by the same subject with the same person lately."""
+    named = [parsed.in_reply_to, *reversed(parsed.references)]
+    known = dict(
+        Email.objects.filter(mailbox=mailbox, message_id__in=[one for one in named if one]).values_list(
+            "message_id", "conversation"
+        )
+    )
+    for message_id in named:
+        if message_id in known:
+            return Conversation.objects.get(pk=known[message_id])
+    return _by_subject(mailbox, parsed)
+
+
+def normalize_subject(subject: str) -> str:
+    """Without the marks of replying and forwarding, in one case and one spacing."""
+    for _ in range(20):
+        shorter = _PREFIX.sub("", subject, count=1)
+        if shorter == subject:
+            break
+        subject = shorter
+    return " ".join(subject.split()).casefold()
+
+
+def render_inbound(html: str) -> str:
+    """A safe document for the sandboxed frame; what the sender hid is marked."""
+    return render_html.document(html)
+
+
+def _by_subject(mailbox: Mailbox, parsed: Parsed) -> Conversation | None:
+    subject = normalize_subject(parsed.subject)
+    if not subject or not parsed.from_address:
+        return None
+    since = timezone.now() - _SAME_SUBJECT
+    recent = (
+        Conversation.objects.filter(
+            mailbox=mailbox,
+            emails__correspondents__address__in={parsed.from_address, parsed.from_address.lower()},
+            emails__created_at__gte=since,
+        )
+        .annotate(newest=Max("emails__id"))
+        .order_by("-newest")[:100]
+    )
+    return next((one for one in recent if normalize_subject(one.subject) == subject), None)
+
+
+def _run_worker(data: bytes, seconds: float) -> dict[str, Any]:
+    """In a process of its own: nothing that a message does there can reach this one, not even by memory."""
+    command = [sys.executable, "-I", "-X", "utf8", str(_WORKER)]
+    try:
+        done = subprocess.run(command, input=data, capture_output=True, timeout=seconds, check=False, env={})  # noqa: S603
+    except subprocess.TimeoutExpired:
+        raise Unparseable(f"The message could not be read within {seconds:g} seconds.") from None
+    try:
+        found = json.loads(done.stdout)
+    except ValueError:
+        raise Unparseable("The message needs more time or memory than one message may take.") from None
+    return found if isinstance(found, dict) else {"error": "The message can't be read."}
+
+
+def _bare(pairs: list[list[str]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(address for _, raw in pairs if (address := _address(raw))))
+
+
+def _address(text: str) -> str:
+    try:
+        return normalize_address(text)
+    except ValueError:
+        return ""

@@ -1,0 +1,225 @@
+"""From an envelope to the bytes that a person approves, and from those bytes to what they see. Pure."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import quopri
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from email.message import Message
+from email.parser import BytesParser
+from email.policy import compat32
+from email.utils import getaddresses, parseaddr
+
+from mailboxes import facts, headers, render_html, sanitize
+from mailboxes.envelope import Envelope
+from mailboxes.facts import Fact
+
+__all__ = ["Fact", "Frozen", "NotFaithful", "Rendered", "check_wire", "digest", "freeze", "render"]
+
+MAX_LINE = 998
+_MAX_RENDERED = 8_000_000
+
+
+class NotFaithful(Exception):
+    """The bytes do not say what they were built to say. A defect here or an attack: nothing is frozen."""
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """`recipients` are the envelope's, Bcc included, sorted; `digest` covers sender, recipients and data."""
+
+    sender: str
+    recipients: tuple[str, ...]
+    data: bytes
+    digest: str
+    facts: tuple[Fact, ...]
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """`html`: a whole small document for a sandboxed frame; "" when the message has plain text only."""
+
+    subject: str
+    from_: str
+    to: tuple[str, ...]
+    cc: tuple[str, ...]
+    text: str
+    html: str
+    facts: tuple[Fact, ...]
+
+
+def freeze(envelope: Envelope) -> Frozen:
+    """7-bit MIME with CRLF line ends; no Date and no Bcc. The same envelope gives the same bytes."""
+    html = sanitize.clean(envelope.html).strip()
+    html = html + "\n" if html else ""
+    parts = [("plain", envelope.text), ("html", html)] if html else [("plain", envelope.text)]
+    lines = _header_lines(envelope)
+    data = "\r\n".join([*lines, *_body(parts)]).encode("ascii")
+    check_wire(data)
+    _verify(data, envelope, parts)
+    found = facts.of_message(
+        subject=envelope.subject,
+        names=envelope.sender_name,
+        text=envelope.text,
+        source=envelope.html,
+        html=html,
+    )
+    recipients = envelope.recipients
+    return Frozen(envelope.sender, recipients, data, digest(envelope.sender, recipients, data), found)
+
+
+def digest(sender: str, recipients: Sequence[str], data: bytes) -> str:
+    """SHA-256 over length-prefixed parts, so that no two messages share an encoding."""
+    texts = [sender, str(len(recipients)), *sorted(recipients)]
+    parts = [*(text.encode() for text in texts), data]
+    hashed = hashlib.sha256(b"counterseal frozen 1\n")
+    for part in parts:
+        hashed.update(len(part).to_bytes(8, "big"))
+        hashed.update(part)
+    return hashed.hexdigest()
+
+
+def check_wire(data: bytes) -> None:
+    """Raises ValueError unless every byte can go over SMTP as it is."""
+    if not data.isascii() or b"\0" in data:
+        raise ValueError("The message is not 7-bit text.")
+    if not data.endswith(b"\r\n"):
+        raise ValueError("The message does not end with a line end.")
+    lines = data.split(b"\r\n")
+    if any(b"\r" in line or b"\n" in line for line in lines):
+        raise ValueError("The message holds a bare CR or LF.")
+    if max(map(len, lines)) > MAX_LINE:
+        raise ValueError(f"The message holds a line of more than {MAX_LINE} octets.")
+
+
+def render(data: bytes) -> Rendered:
+    """What the frozen bytes say, as a reviewer can read it."""
+    if len(data) > _MAX_RENDERED:
+        raise ValueError("The message is too large to show.")
+    message = BytesParser(policy=compat32).parsebytes(data)
+    bodies = dict(_bodies(message))
+    text, html = bodies.get("text/plain", ""), bodies.get("text/html", "")
+    name, address = parseaddr(_unfolded(message, "From"))
+    name, subject = headers.decode(name), headers.decode(_unfolded(message, "Subject"))
+    document = render_html.document(html) if html else ""
+    found = facts.of_message(subject=subject, names=name, text=text, source=html, html=sanitize.clean(html))
+    return Rendered(
+        subject=render_html.plain(subject),
+        from_=render_html.plain(f"{name} <{address}>" if name else address),
+        to=_addresses(message, "To"),
+        cc=_addresses(message, "Cc"),
+        text=render_html.plain(text),
+        html=document,
+        facts=found,
+    )
+
+
+def _header_lines(envelope: Envelope) -> list[str]:
+    lines = headers.mailbox("From", envelope.sender_name, envelope.sender)
+    lines += headers.one_a_line("To", envelope.to, ",")
+    if envelope.cc:
+        lines += headers.one_a_line("Cc", envelope.cc, ",")
+    lines += headers.unstructured("Subject", envelope.subject)
+    lines.append(f"Message-ID: {envelope.message_id}")
+    if envelope.in_reply_to:
+        lines.append(f"In-Reply-To: {envelope.in_reply_to}")
+    if envelope.references:
+        lines += headers.one_a_line("References", envelope.references, "")
+    return [*lines, "MIME-Version: 1.0"]
+
+
+def _body(parts: Sequence[tuple[str, str]]) -> list[str]:
+    blocks = [_part(subtype, text) for subtype, text in parts]
+    if len(blocks) == 1:
+        return blocks[0]
+    boundary = _boundary(blocks)
+    lines = [f'Content-Type: multipart/alternative; boundary="{boundary}"', ""]
+    for block in blocks:
+        # the line end before a boundary belongs to the boundary, so the part's own last one stays
+        lines += [f"--{boundary}", *block]
+    return [*lines, f"--{boundary}--", ""]
+
+
+def _part(subtype: str, text: str) -> list[str]:
+    encoding, lines = _encoded(text)
+    head = [f'Content-Type: text/{subtype}; charset="utf-8"', f"Content-Transfer-Encoding: {encoding}", ""]
+    return [*head, *lines]
+
+
+def _encoded(text: str) -> tuple[str, list[str]]:
+    """The last line is empty: every body ends with a line end. Nothing is left for a relay to mend."""
+    data = text.replace("\n", "\r\n").encode()
+    lines = text.split("\n")
+    plain = text.isascii() and text.isprintable() if "\n" not in text else text.isascii()
+    if plain and not any(len(one) > 78 or one != one.rstrip() or one.startswith("From ") for one in lines):
+        return "7bit", lines
+    quoted = quopri.encodestring(data.replace(b"\r\n", b"\n")).replace(b"\n", b"\r\n")
+    quoted = re.sub(rb"(?m)^(?:From |\.)", lambda match: b"=%02X" % match[0][0] + match[0][1:], quoted)
+    encoded = base64.encodebytes(data).replace(b"\n", b"\r\n")
+    if len(encoded) < len(quoted):
+        return "base64", encoded.decode().split("\r\n")
+    return "quoted-printable", quoted.decode().split("\r\n")
+
+
+def _boundary(blocks: Iterable[list[str]]) -> str:
+    """From the content, for the same bytes each time; looked for in the content, for certainty."""
+    text = "\r\n".join("\r\n".join(block) for block in blocks)
+    boundary = "=_" + hashlib.sha256(text.encode()).hexdigest()[:32]
+    while boundary in text:
+        boundary = "=_" + hashlib.sha256(boundary.encode()).hexdigest()[:32]
+    return boundary
+
+
+def _verify(data: bytes, envelope: Envelope, parts: Sequence[tuple[str, str]]) -> None:
+    """Read again by another implementation than the one that wrote it, and compare everything."""
+    message = BytesParser(policy=compat32).parsebytes(data)
+    intended = {
+        "From": [(envelope.sender_name, envelope.sender)],
+        "To": [("", one) for one in envelope.to],
+        "Cc": [("", one) for one in envelope.cc],
+        "Subject": envelope.subject,
+        "Message-ID": envelope.message_id,
+        "In-Reply-To": envelope.in_reply_to,
+        "References": " ".join(envelope.references),
+        "MIME-Version": "1.0",
+    }
+    expected = {name: value for name, value in intended.items() if value}
+    names = [name for name in message.keys() if not name.startswith("Content-")]  # noqa: SIM118 (repeats)
+    raw_names = re.findall(rb"(?m)^([^\s:]+):", data.partition(b"\r\n\r\n")[0])
+    if names != list(expected) or len(raw_names) != len(message.keys()):
+        raise NotFaithful("The built message has other header fields than intended.")
+    for name, value in expected.items():
+        if _read(message, name, isinstance(value, list)) != value:
+            raise NotFaithful(f"The built message says something else in {name}.")
+    if _bodies(message) != [(f"text/{subtype}", text) for subtype, text in parts]:
+        raise NotFaithful("The built message has other bodies than intended.")
+
+
+def _read(message: Message, name: str, is_address: bool) -> str | list[tuple[str, str]]:
+    value = _unfolded(message, name)
+    if not is_address:
+        return headers.decode(value)
+    return [(headers.decode(display), address) for display, address in getaddresses([value])]
+
+
+def _unfolded(message: Message, name: str) -> str:
+    return re.sub(r"\r?\n(?=[ \t])", "", str(message.get(name, "")))
+
+
+def _addresses(message: Message, name: str) -> tuple[str, ...]:
+    return tuple(address for _, address in getaddresses([_unfolded(message, name)]) if address)
+
+
+def _bodies(message: Message) -> list[tuple[str, str]]:
+    """Content type and text of each part, in order; nothing deeper than one level, as freeze builds them."""
+    payload = message.get_payload()
+    parts = [one for one in payload if isinstance(one, Message)] if isinstance(payload, list) else [message]
+    found = []
+    for part in parts[:10]:
+        octets = part.get_payload(decode=True)
+        text = octets.decode("utf-8", "replace") if isinstance(octets, bytes) else ""
+        found.append((part.get_content_type(), text.replace("\r\n", "\n")))
+    return found

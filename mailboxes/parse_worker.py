@@ -1,0 +1,42 @@
+"""A process of its own for one hostile message: bytes on stdin, JSON on stdout, limited time and memory.
+
+Started by inbound.py as a file, with nothing of Django loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from pathlib import Path
+
+CPU_SECONDS = 8
+
+
+def limit(octets: int) -> None:
+    """Room for the interpreter and its libraries, and for what one message of this size can need."""
+    memory = 400_000_000 + 12 * octets
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def main() -> int:
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from mailboxes import parsing
+
+    data = sys.stdin.buffer.read()
+    limit(len(data))
+    try:
+        result = parsing.parse(data)
+    except parsing.TooComplex as error:
+        result = {"error": str(error)}
+    except (Exception, RecursionError) as error:
+        # the class only: the text of an exception may hold the message
+        result = {"error": f"The message can't be read ({type(error).__name__})."}
+    json.dump(result, sys.stdout)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
