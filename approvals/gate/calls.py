@@ -111,8 +111,12 @@ def _bad_argument(name: str, code: str, sentence: str) -> Invalid:
 
 
 def _mailbox(run: Run, arguments: Arguments) -> Mailbox:
+    """The one that is named, else the run's own, else the assistant's only one."""
     asked = arguments.text("mailbox_id", run.mailbox_id)
-    found = Mailbox.objects.visible_to(run.assistant).filter(pk=asked).first()
+    within = Mailbox.objects.visible_to(run.assistant)
+    found = within.filter(pk=asked).first()
+    if not asked and len(only := within[:2]) == 1:
+        found = only[0]
     if found is None:
         raise NotFound(f"There is no mailbox {asked} within reach.")
     return found
