@@ -16,6 +16,7 @@ PREFIX = "mm_live_"
 TOUCH_EVERY = timedelta(minutes=1)
 TOKEN_MAX_AGE = 60  # seconds
 
+
 def mint() -> tuple[dict[str, str], str]:
     """The fields of an ApiKey that follow from a new secret, and the secret itself, to be shown once."""
     secret = PREFIX + secrets.token_urlsafe(32)

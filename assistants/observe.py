@@ -1,4 +1,4 @@
-"""Keep what was seen of a run: Run and ToolCall rows from a snapshot."""
+"""What we saw of a run, as rows of our own. Whoever serves the run, the rest knows no more of it."""
 
 from __future__ import annotations
 
@@ -12,56 +12,100 @@ from django.utils import timezone
 from assistants.models import Assistant, Run, ToolCall
 from audit import nudge
 
-SYNC = "approvals.tasks.sync_runs"
+# the metadata key under which a run that we start carries the id of our own row
+OWN_ROW = "counterseal_run"
+
+
+@dataclass(frozen=True, slots=True)
+class SeenCall:
+    call_id: str
+    name: str
+    arguments: str  # JSON text, as the model wrote it
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A run at one moment, in the protocol's own ids. `calls` are (call_id, name, arguments)."""
+    """A run at one moment, read off a server. `calls` are those open now; earlier ones may be left out."""
 
     run_id: str
     thread_id: str
     remote_assistant_id: str
     status: str
-    calls: Sequence[tuple[str, str, str]] = ()
-    transcript: Sequence[Mapping[str, Any]] = ()
+    calls: Sequence[SeenCall] = ()
+    transcript: Sequence[Mapping[str, str]] = ()  # [{"role", "text", "at"}], oldest first
     last_error: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
-def observe(assistant: Assistant, driver: Run.Driver, seen: Snapshot) -> Run:
-    """Upsert the run and its calls. Outputs that we owe are never overwritten."""
+def observe(assistant: Assistant, driver: str, snapshot: Snapshot) -> Run:
+    """Upsert the run and its calls, never their outputs. `driver` counts for a run not seen before.
+
+    The run becomes due when there is something new: to act on if we drive it, to note in the log if not.
+    """
     with transaction.atomic():
-        run = _find(assistant, driver, seen)
-        changed = run.status != seen.status
-        _keep(run, seen)
-        if changed and (run.has_ended or run.status == Run.Status.REQUIRES_ACTION):
-            Run.objects.filter(pk=run.pk).update(sync_due_at=timezone.now())
-            nudge.on_commit(SYNC)
+        run = _find(assistant, driver, snapshot) or _new(assistant, driver, snapshot)
+        moved = run.status != snapshot.status and not run.has_ended
+        fresh = _add_calls(run, snapshot.calls)
+        _update(run, snapshot, act=moved or fresh)
     return run
 
 
-def _find(assistant: Assistant, driver: Run.Driver, seen: Snapshot) -> Run:
-    runs = Run.objects.select_for_update().select_related("assistant", "connection")
-    found = runs.filter(assistant=assistant, run_id=seen.run_id).first()
-    planned = seen.metadata.get("counterseal_run")
-    if found is None and planned and driver == Run.Driver.COUNTERSEAL:
-        found = runs.filter(assistant=assistant, pk=planned, run_id="").first()
-    return found or Run(assistant=assistant, connection=assistant.connection, driver=driver)
+def _find(assistant: Assistant, driver: str, snapshot: Snapshot) -> Run | None:
+    runs = Run.objects.select_for_update().filter(assistant=assistant)
+    seen = runs.filter(run_id=snapshot.run_id).first()
+    if seen or driver != Run.Driver.COUNTERSEAL:
+        return seen
+    # one that our driver recorded before it asked the far side for it
+    return runs.filter(pk=snapshot.metadata.get(OWN_ROW, ""), run_id="").first()
 
 
-def _keep(run: Run, seen: Snapshot) -> None:
-    now = timezone.now()
-    run.run_id, run.thread_id = seen.run_id, seen.thread_id
-    run.remote_assistant_id = seen.remote_assistant_id
-    run.status, run.last_error = seen.status, seen.last_error[:1000]
-    run.mailbox_id = run.mailbox_id or seen.metadata.get("mailbox_id", "")[:40]
-    run.email_id = run.email_id or seen.metadata.get("email_id", "")[:40]
-    run.transcript = list(seen.transcript) or run.transcript
-    run.updated_at = now
-    run.ended_at = (run.ended_at or now) if run.has_ended else None
-    run.save()
-    for position, (call_id, name, arguments) in enumerate(seen.calls):
-        ToolCall.objects.get_or_create(
-            run=run, call_id=call_id, defaults={"name": name, "arguments": arguments, "position": position}
+def _new(assistant: Assistant, driver: str, snapshot: Snapshot) -> Run:
+    return Run.objects.create(
+        assistant=assistant,
+        connection=assistant.connection,
+        driver=driver,
+        status=snapshot.status,
+        run_id=snapshot.run_id,
+        thread_id=snapshot.thread_id,
+    )
+
+
+def _add_calls(run: Run, calls: Sequence[SeenCall]) -> bool:
+    """True if there was one that we had not seen."""
+    known = set(
+        run.calls.filter(call_id__in=[call.call_id for call in calls]).values_list("call_id", flat=True)
+    )
+    fresh = [call for call in calls if call.call_id not in known]
+    start = run.calls.count() if fresh else 0
+    ToolCall.objects.bulk_create(
+        ToolCall(
+            run=run, call_id=call.call_id, name=call.name[:200], arguments=call.arguments, position=start + n
         )
+        for n, call in enumerate(fresh)
+    )
+    return bool(fresh)
+
+
+def _update(run: Run, snapshot: Snapshot, *, act: bool) -> None:
+    now = timezone.now()
+    if not run.has_ended:
+        run.status = snapshot.status
+        run.ended_at = now if run.has_ended else None
+    run.run_id, run.thread_id = snapshot.run_id, snapshot.thread_id
+    run.remote_assistant_id = snapshot.remote_assistant_id
+    run.transcript = [dict(entry) for entry in snapshot.transcript] or run.transcript
+    run.last_error = snapshot.last_error[:1000] or run.last_error
+    run.updated_at = now
+    if act and (run.has_ended or run.status == Run.Status.REQUIRES_ACTION):
+        run.sync_due_at = now
+        nudge.on_commit("approvals.tasks.sync_runs")
+    run.save()
+
+
+def record_outputs(assistant: Assistant, run_id: str, outputs: Mapping[str, str]) -> None:
+    """What a caller itself submitted for its run: kept where we have no output of our own."""
+    now = timezone.now()
+    calls: Any = ToolCall.objects.filter(run__assistant=assistant, run__run_id=run_id)
+    for call_id, output in outputs.items():
+        calls.filter(call_id=call_id, output=None).update(output=output, answered_at=now)
+        calls.filter(call_id=call_id, submitted_at=None).update(submitted_at=now)

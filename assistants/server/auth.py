@@ -1,0 +1,40 @@
+"""Who calls: an assistant with one of its keys, or our own run driver in its name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.http import HttpRequest
+
+from assistants.keys import assistant_of_token, find_key
+from assistants.models import ApiKey, Assistant, Run
+from assistants.server.errors import ApiError
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    assistant: Assistant
+    driver: str  # of the runs that it makes
+
+
+def identify(request: HttpRequest) -> Caller:
+    kind, _, secret = request.headers.get("Authorization", "").strip().partition(" ")
+    secret = secret.strip()
+    if kind.lower() != "bearer" or not secret:
+        raise ApiError("You didn't provide an API key. Send `Authorization: Bearer mm_live_…`.", 401)
+    if assistant := assistant_of_token(secret):
+        return Caller(assistant, Run.Driver.COUNTERSEAL)
+    key = find_key(secret)
+    if key is None:
+        raise ApiError("This API key is unknown, expired or revoked.", 401, code="invalid_api_key")
+    return _caller(key, "read" if request.method in ("GET", "HEAD") else "send")
+
+
+def _caller(key: ApiKey, scope: str) -> Caller:
+    if key.assistant is None:
+        raise ApiError("This key belongs to an integration; only an assistant's key may run assistants.", 403)
+    if not key.has_scope(scope):
+        raise ApiError(
+            f"This call needs the scope {scope}, which this key does not have.", 403, code="missing_scope"
+        )
+    return Caller(key.assistant, Run.Driver.CALLER)

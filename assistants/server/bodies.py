@@ -1,0 +1,159 @@
+"""The fields of each request, by object."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from assistants.server import fields
+from assistants.server.fields import array_of, by_type, maybe, number, one_of, shape, text, whole
+
+_ids = array_of(text(256), 10_000)
+tool_resources = maybe(
+    shape(
+        {
+            "code_interpreter": maybe(shape({"file_ids": maybe(_ids)})),
+            "file_search": maybe(shape({"vector_store_ids": maybe(_ids)})),
+        }
+    )
+)
+
+_function = shape(
+    {
+        "name": fields.function_name,
+        "description": maybe(text()),
+        "parameters": maybe(fields.an_object),
+        "strict": maybe(fields.flag),
+    },
+    required=["name"],
+)
+tools = array_of(
+    by_type(
+        function=shape({"function": _function}, required=["function"]),
+        code_interpreter=fields.an_object,
+        file_search=shape({"file_search": maybe(fields.an_object)}),
+    ),
+    128,
+)
+
+
+def response_format(value: Any, param: str) -> Any:
+    if value in (None, "auto"):
+        return value
+    schema = shape({"name": text(64), "schema": fields.an_object}, required=["name"])
+    return by_type(
+        text=fields.an_object,
+        json_object=fields.an_object,
+        json_schema=shape({"json_schema": schema}, required=["json_schema"]),
+    )(value, param)
+
+
+def tool_choice(value: Any, param: str) -> Any:
+    if value is None or isinstance(value, str):
+        return maybe(one_of("none", "auto", "required"))(value, param)
+    named = shape({"name": fields.function_name}, required=["name"])
+    return by_type(
+        function=shape({"function": named}, required=["function"]),
+        code_interpreter=fields.an_object,
+        file_search=fields.an_object,
+    )(value, param)
+
+
+_block = by_type(
+    text=shape({"text": text(fields.MAX_CONTENT)}, required=["text"]),
+    image_url=shape({"image_url": shape({"url": text(20_000)}, required=["url"])}, required=["image_url"]),
+    image_file=shape(
+        {"image_file": shape({"file_id": text(256)}, required=["file_id"])}, required=["image_file"]
+    ),
+)
+
+
+def content(value: Any, param: str) -> list[dict[str, Any]]:
+    """Content blocks as they are given out again, from a string or from blocks."""
+    blocks = [{"type": "text", "text": value}] if isinstance(value, str) else value
+    blocks = array_of(_block, 100)(blocks, param)
+    if not blocks or any(block["type"] == "text" and not block["text"] for block in blocks):
+        raise fields.invalid(param, "message content must be non-empty.")
+    return [written(block["text"]) if block["type"] == "text" else block for block in blocks]
+
+
+def written(value: str) -> dict[str, Any]:
+    return {"type": "text", "text": {"value": value, "annotations": []}}
+
+
+_attachment_tool = by_type(code_interpreter=fields.an_object, file_search=fields.an_object)
+_attachment = shape({"file_id": maybe(text(256)), "tools": maybe(array_of(_attachment_tool, 10))})
+
+MESSAGE: dict[str, fields.Check] = {
+    "role": one_of("user", "assistant"),
+    "content": content,
+    "attachments": maybe(array_of(_attachment, 100)),
+    "metadata": fields.metadata,
+}
+MESSAGE_NEEDS = ("role", "content")
+
+
+def message(value: Any, param: str) -> dict[str, Any]:
+    given: dict[str, Any] = shape(MESSAGE, MESSAGE_NEEDS)(value, param)
+    return {name: given[name] for name in MESSAGE if name in given}
+
+
+METADATA = {"metadata": fields.metadata}
+
+THREAD: dict[str, fields.Check] = METADATA | {
+    "messages": maybe(array_of(message, 1000)),
+    "tool_resources": tool_resources,
+}
+
+SAMPLING: dict[str, fields.Check] = {
+    "temperature": maybe(number(0, 2)),
+    "top_p": maybe(number(0, 1)),
+    "response_format": response_format,
+    "reasoning_effort": maybe(text(20)),
+}
+
+ASSISTANT: dict[str, fields.Check] = (
+    METADATA
+    | SAMPLING
+    | {
+        "model": text(256),
+        "name": maybe(text(256)),
+        "description": maybe(text(512)),
+        "instructions": maybe(text()),
+        "tools": maybe(tools),
+        "tool_resources": tool_resources,
+    }
+)
+
+RUN_OPTIONS: dict[str, fields.Check] = SAMPLING | {
+    "tool_choice": tool_choice,
+    "parallel_tool_calls": maybe(fields.flag),
+    "max_prompt_tokens": maybe(whole(256)),
+    "max_completion_tokens": maybe(whole(1)),
+    "truncation_strategy": maybe(
+        shape({"type": one_of("auto", "last_messages"), "last_messages": maybe(whole(1))}, required=["type"])
+    ),
+}
+
+RUN: dict[str, fields.Check] = (
+    METADATA
+    | RUN_OPTIONS
+    | {
+        "assistant_id": text(256),
+        "model": maybe(text(256)),
+        "instructions": maybe(text()),
+        "additional_instructions": maybe(text()),
+        "additional_messages": maybe(array_of(message, 1000)),
+        "tools": maybe(tools),
+    }
+)
+
+THREAD_AND_RUN: dict[str, fields.Check] = RUN | {
+    "thread": maybe(fields.an_object),
+    "tool_resources": tool_resources,
+}
+
+OUTPUTS: dict[str, fields.Check] = {
+    "tool_outputs": array_of(
+        shape({"tool_call_id": text(200), "output": text(512_000)}, required=["tool_call_id", "output"]), 128
+    ),
+}

@@ -1,0 +1,58 @@
+"""Between HTTP and the views: who calls, with what method, and errors in the protocol's shape."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
+
+from assistants.server.auth import Caller, identify
+from assistants.server.errors import ApiError
+from assistants.server.fields import body_of
+
+log = logging.getLogger("counterseal.server")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    caller: Caller
+    body: dict[str, Any]
+    query: dict[str, str]
+
+
+Answer = dict[str, Any] | HttpResponse
+Handler = Callable[..., Answer]  # (asked, *ids of the path)
+
+
+def endpoint(**handlers: Handler) -> Callable[..., HttpResponse]:
+    """A view with one handler per method. Callers bring keys: no session, no CSRF token."""
+
+    @csrf_exempt
+    @login_not_required
+    def view(request: HttpRequest, **ids: str) -> HttpResponse:
+        try:
+            return _answer(request, handlers, ids)
+        except ApiError as error:
+            return error.response()
+        except Exception:
+            log.exception("%s %s failed", request.method, request.path)
+            return ApiError("The server failed on an internal error.", 500).response()
+
+    return view
+
+
+def _answer(request: HttpRequest, handlers: dict[str, Handler], ids: dict[str, str]) -> HttpResponse:
+    caller = identify(request)
+    handler = handlers.get(str(request.method))
+    if handler is None:
+        refused = ApiError(f"Not allowed to {request.method} on {request.path}.", 405).response()
+        refused["Allow"] = ", ".join(handlers)
+        return refused
+    body = body_of(request) if request.method == "POST" else {}
+    answer = handler(Asked(caller, body, request.GET.dict()), **ids)
+    return answer if isinstance(answer, HttpResponse) else JsonResponse(answer)
