@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
@@ -89,7 +90,7 @@ TOOLS: tuple[Tool, ...] = (
         REPLY_EMAIL,
         "Reply to an email",
         "Hand in a reply to an email that you received, in its thread. It goes to the email's Reply-To "
-        "address if it has one, else to its sender. As with send_email, a person may have to approve it, and it "
+        "address if it has one, else to its sender. As with send_email, a person may have to approve it; it "
         "has been sent only if the answer's status is `sent`.",
         {"email_id": EMAIL, "body": _text("The text, in Markdown."), "mailbox_id": MAILBOX},
         ("email_id", "body", "mailbox_id"),
@@ -120,39 +121,40 @@ TOOLS: tuple[Tool, ...] = (
     ),
 )
 
-BY_NAME = {tool.name: tool for tool in TOOLS}
+
+def schemas(form: str, mailbox_id: str = "") -> list[Any]:
+    """Ready to register: as an assistant of the Assistants API takes them, as Responses does, or MCP."""
+    return [FORMS[form](tool, tool.parameters(mailbox_id)) for tool in TOOLS]
 
 
-def for_assistants(mailbox_id: str = "") -> list[Schema]:
-    return [
-        {
-            "type": "function",
-            "function": {
-                "name": tool.name,
-                "description": tool.description,
-                "parameters": tool.parameters(mailbox_id),
-            },
-        }
-        for tool in TOOLS
-    ]
+def _assistants(tool: Tool, parameters: Schema) -> Schema:
+    function = {"name": tool.name, "description": tool.description, "parameters": parameters}
+    return {"type": "function", "function": function}
 
 
-def for_responses(mailbox_id: str = "") -> list[Schema]:
+def _responses(tool: Tool, parameters: Schema) -> Schema:
     # strict, which is the default there, would make every optional argument a required one
-    return [{"type": "function", **tool["function"], "strict": False} for tool in for_assistants(mailbox_id)]
+    return {
+        "type": "function",
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": parameters,
+        "strict": False,
+    }
 
 
-def for_mcp(mailbox_id: str = "") -> list[Schema]:
-    return [
-        {
-            "name": tool.name,
-            "title": tool.title,
-            "description": tool.description,
-            "inputSchema": tool.parameters(mailbox_id),
-            "annotations": {"title": tool.title, **tool.hints},
-        }
-        for tool in TOOLS
-    ]
+def _mcp(tool: Tool, parameters: Schema) -> Schema:
+    return {
+        "name": tool.name,
+        "title": tool.title,
+        "description": tool.description,
+        "inputSchema": parameters,
+        "annotations": {"title": tool.title, **tool.hints},
+    }
 
 
-FORMATS = {"assistants": for_assistants, "responses": for_responses, "mcp": for_mcp}
+FORMS: dict[str, Callable[[Tool, Schema], Schema]] = {
+    "assistants": _assistants,
+    "responses": _responses,
+    "mcp": _mcp,
+}

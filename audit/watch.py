@@ -12,7 +12,7 @@ import threading
 from contextlib import suppress
 
 from asgiref.sync import sync_to_async
-from django.db import close_old_connections
+from django.db import connections
 
 from audit.models import ChainHead
 
@@ -33,12 +33,18 @@ def head() -> int:
     return ChainHead.objects.values_list("seq", flat=True).get(pk=1)
 
 
+def let_go() -> None:
+    """Give this thread's database connections back: nobody may hold one while waiting."""
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close()
+
+
 def _look() -> int:
-    """head(), and back with the connection, which may not be held while waiting."""
     try:
         return head()
     finally:
-        close_old_connections()
+        let_go()
 
 
 async def changed(after: int, *, timeout: float, poll: float = 1.0) -> int:

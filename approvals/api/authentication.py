@@ -67,12 +67,15 @@ class HasScope(BasePermission):
             check_scopes(request.auth, declared[method])
             return True
         # a method without a handler goes on to its 405; one with a handler but no scope is a mistake
-        return not hasattr(view, method.lower())
+        return method.lower() not in view.http_method_names or not hasattr(view, method.lower())
 
 
 class KeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = KeyAuthentication
     name = ["bearerKey", "headerKey"]
+
+    def get_security_requirement(self, auto_schema: Any) -> list[dict[str, list[Any]]]:
+        return [{"bearerKey": []}, {"headerKey": []}]  # either will do
 
     def get_security_definition(self, auto_schema: Any) -> list[dict[str, str]]:
         return [

@@ -27,13 +27,16 @@ class View(APIView):
 
 def key_of(request: Request) -> ApiKey:
     """Of a request that has passed HasScope."""
-    key: ApiKey = request.auth
+    key = request.auth
+    if not isinstance(key, ApiKey):
+        raise TypeError("this view answers without a key")
     return key
 
 
 def body(request: Request, shape: type[Serializer[Any]]) -> dict[str, Any]:
     """The validated body. Clients send null for what they leave out."""
-    return _validated(shape, {name: value for name, value in request.data.items() if value is not None})
+    data: dict[str, Any] = dict(request.data)
+    return _validated(shape, {name: value for name, value in data.items() if value is not None})
 
 
 def query(request: Request, shape: type[Serializer[Any]]) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth.decorators import login_not_required
-from django.db import close_old_connections
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from rest_framework.exceptions import AuthenticationFailed, MethodNotAllowed, NotAuthenticated
 
@@ -51,7 +50,7 @@ def _refuse(error: Exception) -> HttpResponse:
         code, body, headers = answer(error, None)
         return JsonResponse(body, status=code, headers=headers)
     finally:
-        close_old_connections()
+        watch.let_go()
 
 
 def _authenticate(request: HttpRequest) -> ApiKey:
@@ -65,7 +64,7 @@ def _authenticate(request: HttpRequest) -> ApiKey:
         check_scopes(key, (Scope.READ,))
         return key
     finally:
-        close_old_connections()
+        watch.let_go()
 
 
 def _wait(request: HttpRequest) -> int:
@@ -99,7 +98,7 @@ def _look(key: ApiKey, message_id: str) -> tuple[int, str, bool]:
         is_final = not email.is_inbound and email.outbound.status in FINAL
         return seen, wire.status(email, Dialect.FLAT), is_final
     finally:
-        close_old_connections()
+        watch.let_go()
 
 
 @contextmanager

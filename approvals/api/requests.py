@@ -11,11 +11,19 @@ from rest_framework import serializers
 
 from approvals import wire
 from approvals.gate import Context
+from assistants import tools
 from assistants.models import Run
 from mailboxes.envelope import Draft
 from mailboxes.models import Email, OversightMode
 
 MAX_RECIPIENTS = 50
+
+CONTEXT_HEADERS = {
+    "assistant_id": "X-Assistant-Id",
+    "thread_id": "X-Thread-Id",
+    "run_id": "X-Run-Id",
+    "tool_call_id": "X-Tool-Call-Id",
+}
 
 
 class StringField(serializers.CharField):
@@ -88,7 +96,7 @@ class ContentRequest(serializers.Serializer[Any]):
     bcc = AddressesField(required=False, max_length=MAX_RECIPIENTS)
     attachments = serializers.ListField(required=False, help_text="Not yet available: must be empty.")
     idempotency_key = StringField(required=False, max_length=255)
-    context = RunContext(required=False)
+    context = RunContext(required=False)  # type: ignore[assignment]
 
     def validate_attachments(self, attachments: list[Any]) -> list[Any]:
         if attachments:
@@ -146,10 +154,8 @@ def draft(data: dict[str, Any]) -> Draft:
 
 def context(data: dict[str, Any], headers: Any) -> Context:
     """The run that a call belongs to: by headers, or in the body, which wins."""
-    names = {name: f"X-{name.replace('_', '-').title()}" for name in RunContext().fields}
-    serializer = RunContext(
-        data={name: headers[header] for name, header in names.items() if header in headers}
-    )
+    named = {name: headers.get(header) for name, header in CONTEXT_HEADERS.items()}
+    serializer = RunContext(data={name: text for name, text in named.items() if text is not None})
     serializer.is_valid(raise_exception=True)
     return Context(**{**serializer.validated_data, **data.get("context", {})})
 
@@ -220,7 +226,7 @@ class RunQuery(PageQuery):
 
 class ToolsQuery(serializers.Serializer[Any]):
     mailbox_id = IdField(required=False)
-    format = serializers.ChoiceField(["assistants", "responses", "mcp"], default="assistants")
+    format = serializers.ChoiceField(sorted(tools.FORMS), default="assistants")
 
 
 class WaitQuery(serializers.Serializer[Any]):

@@ -27,7 +27,7 @@ class ToolsView(View):
         mailbox_id = wanted.get("mailbox_id", "")
         if mailbox_id:
             mailbox_of(key_of(request), mailbox_id)
-        schemas = tools.FORMATS[wanted["format"]](mailbox_id)
+        schemas = tools.schemas(wanted["format"], mailbox_id)
         return Response({"tools": schemas, "items": schemas})
 
 
