@@ -120,10 +120,18 @@ def start_run(promise: OutboxEntry) -> None:
         return
     try:
         assistant_actions.start(run)
-    except runtimes.Unreachable as error:
+    except runtimes.Refused as error:
+        _not_started(run, str(error))
+    except (runtimes.Unreachable, runtimes.NotWaiting) as error:
+        if timezone.now() - promise.created_at > GIVE_UP_AFTER:
+            return _not_started(run, f"Tried for a day: {error}")
         raise TryAgain(str(error)) from error
-    except (runtimes.Refused, runtimes.NotWaiting) as error:
-        assistant_actions.fail_start(run, str(error))
+
+
+def _not_started(run: Run, why: str) -> None:
+    with transaction.atomic():
+        if assistant_actions.fail_start(run, why):
+            log.record(Entry(Event.Action.RUN_FAILED, about_run(run), {"error": why}), by="system:driver")
 
 
 def _plan_for(email_id: str) -> Run | None:

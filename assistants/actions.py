@@ -53,9 +53,13 @@ def _keep(run: Run, snapshot: runtimes.Snapshot) -> Run:
     return observe(run.assistant, run.driver, snapshot)
 
 
-def fail_start(run: Run, why: str) -> None:
-    Run.objects.filter(pk=run.pk, run_id="").update(
-        status=Run.Status.FAILED, last_error=why[:1000], ended_at=timezone.now(), updated_at=timezone.now()
+def fail_start(run: Run, why: str) -> bool:
+    """The far side will never have it. False if it has it after all."""
+    now = timezone.now()
+    return bool(
+        Run.objects.filter(pk=run.pk, run_id="", ended_at=None).update(
+            status=Run.Status.FAILED, last_error=why[:1000], ended_at=now, updated_at=now
+        )
     )
 
 

@@ -103,9 +103,13 @@ def _update(run: Run, snapshot: Snapshot, *, act: bool) -> None:
 
 
 def record_outputs(assistant: Assistant, run_id: str, outputs: Mapping[str, str]) -> None:
-    """What a caller itself submitted for its run: kept where we have no output of our own."""
+    """What a caller itself submitted for its run: kept where we have no output of our own.
+
+    What our own driver submits it notes itself, with the event, once the far side has answered.
+    """
     now = timezone.now()
-    calls: Any = ToolCall.objects.filter(run__assistant=assistant, run__run_id=run_id)
+    theirs = Run.objects.filter(assistant=assistant, run_id=run_id, driver=Run.Driver.CALLER)
+    calls: Any = ToolCall.objects.filter(run__in=theirs)
     for call_id, output in outputs.items():
         calls.filter(call_id=call_id, output=None).update(output=output, answered_at=now)
         calls.filter(call_id=call_id, submitted_at=None).update(submitted_at=now)

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import cast
 
 import openai
 from django.conf import settings
+from openai.types.beta import AssistantToolParam
 from openai.types.beta.thread_create_and_run_params import Thread
 from openai.types.beta.threads import Message
 from openai.types.beta.threads import Run as RemoteRun
@@ -41,14 +43,21 @@ class AssistantsRuntime:
 
     def start(self, run: Run) -> Snapshot:
         with _far_side(self.client):
-            thread: Thread = {"messages": [{"role": "user", "content": run.prompt}]}
-            remote = self.client.beta.threads.create_and_run(
-                assistant_id=self._remote_assistant(run.assistant),
-                instructions=run.assistant.instructions or None,
-                thread=thread,
-                metadata=_metadata(run),
-            )
-        return _snapshot(remote, [])
+            try:
+                return _snapshot(self._create(run), [])
+            except openai.NotFoundError:
+                # somebody deleted the assistant over there; the next try makes it anew
+                Assistant.objects.filter(pk=run.assistant_id).update(remote_id="")
+                raise
+
+    def _create(self, run: Run) -> RemoteRun:
+        thread: Thread = {"messages": [{"role": "user", "content": run.prompt}]}
+        return self.client.beta.threads.create_and_run(
+            assistant_id=self._remote_assistant(run.assistant),
+            instructions=run.assistant.instructions or None,
+            thread=thread,
+            metadata=_metadata(run),
+        )
 
     def _remote_assistant(self, assistant: Assistant) -> str:
         """The assistant's counterpart at the far side, made at the first start."""
@@ -57,7 +66,7 @@ class AssistantsRuntime:
                 name=assistant.name,
                 model=(assistant.connection.model if assistant.connection else "") or "default",
                 instructions=assistant.instructions or None,
-                tools=tools.schemas("assistants"),
+                tools=cast("list[AssistantToolParam]", tools.schemas("assistants")),
             )
             Assistant.objects.filter(pk=assistant.pk, remote_id="").update(remote_id=made.id)
             assistant.refresh_from_db(fields=["remote_id"])
