@@ -20,7 +20,7 @@ from mailboxes.models import Mailbox
 from tests import factories
 from tests.approvals import living
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 Action = Event.Action
 
 

@@ -16,7 +16,7 @@ from audit.models import Event
 from mailboxes.models import Account, Mailbox, Suppression
 from tests.approvals import living
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 
 @pytest.fixture

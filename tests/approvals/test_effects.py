@@ -25,7 +25,7 @@ from tests import factories
 from tests.approvals import living
 from tests.servers import AsgiServer, RecordingServer
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 
 @pytest.fixture

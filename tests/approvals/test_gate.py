@@ -20,7 +20,7 @@ from mailboxes.models import AllowlistEntry, Email, Mailbox, RawMessage
 from tests import factories
 from tests.approvals import living
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 DRAFT = Draft(to=("customer@northwind.example",), subject="Refund", markdown="It is **done**.")
 CONTEXT = gate.Context("asst_x", "thread_x", "run_x", "call_x")
 

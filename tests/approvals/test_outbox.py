@@ -12,7 +12,7 @@ from approvals import outbox
 from approvals.models import OutboxEntry
 
 Kind = OutboxEntry.Kind
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 
 def promise(ref: str = "em_1", **fields: object) -> OutboxEntry:

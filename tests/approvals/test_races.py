@@ -1,0 +1,114 @@
+"""Two at once, on real connections: one wins, the other is told who did."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from approvals import actions, gate
+from approvals.actions.transitions import current
+from approvals.errors import Conflict, DomainError
+from approvals.models import Decision, OutboundMessage, OutboxEntry, User
+from approvals.states import Status
+from assistants.models import ApiKey
+from audit.verify import verify
+from mailboxes.envelope import Draft
+from mailboxes.models import Mailbox
+from tests.approvals import living
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
+
+ROUNDS = {"sqlite": 200, "postgresql": 20}
+
+
+def at_once(*calls: Callable[[], Any]) -> list[Any]:
+    """Run all `calls` from one starting shot, each in a thread; their results or errors, in order."""
+    shot = threading.Barrier(len(calls))
+
+    def run(call: Callable[[], Any]) -> Any:
+        try:
+            shot.wait()
+            return call()
+        except DomainError as error:
+            return error
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(run, calls))
+
+
+def test_of_two_reviewers_one_wins_and_the_other_sees_who(
+    api_key: ApiKey, mailbox: Mailbox, reviewer: User, second_reviewer: User
+) -> None:
+    for _ in range(ROUNDS[connection.vendor]):
+        message = living.a_held_message(api_key, mailbox)
+        results = at_once(
+            lambda m=message: actions.approve(m, by=reviewer, revision=1, digest=m.digest),
+            lambda m=message: actions.reject(m, by=second_reviewer, reason="no", revision=1, digest=m.digest),
+        )
+        lost = [result for result in results if isinstance(result, Conflict)]
+        assert len(lost) == 1
+        won = Decision.objects.get(message=message)
+        assert won.by is not None
+        assert won.by.email in lost[0].sentence
+        after = current(message)
+        assert after.status == (Status.APPROVED if won.verdict == "approve" else Status.REJECTED)
+        promised = OutboxEntry.objects.filter(ref=message.pk).count()
+        assert promised == (won.verdict == "approve")
+    assert verify().ok
+
+
+def test_two_first_approvals_of_two_are_both_counted(
+    api_key: ApiKey, mailbox: Mailbox, reviewer: User, second_reviewer: User
+) -> None:
+    Mailbox.objects.update(approvals_needed=2)
+    for _ in range(ROUNDS[connection.vendor] // 10):
+        message = living.a_held_message(api_key, mailbox)
+        at_once(
+            lambda m=message: living.approved(m, reviewer),
+            lambda m=message: living.approved(m, second_reviewer),
+        )
+        assert current(message).status == Status.APPROVED
+        assert OutboxEntry.objects.filter(ref=message.pk).count() == 1
+
+
+def test_one_call_sent_from_many_sides_is_one_message(api_key: ApiKey, mailbox: Mailbox) -> None:
+    context = gate.Context("asst_1", "thread_1", "run_1", "call_1")
+    draft = Draft(to=("a@b.example",), subject="Once", markdown="Only once.")
+    results = at_once(*[lambda: gate.send(draft, mailbox, by=api_key, context=context)] * 8)
+    assert len({result.message.pk for result in results}) == 1
+    assert [result.repeated for result in results].count(False) == 1
+    assert OutboundMessage.objects.count() == 1
+
+
+def test_one_idempotency_key_from_many_sides_is_one_message(api_key: ApiKey, mailbox: Mailbox) -> None:
+    draft = Draft(to=("a@b.example",), subject="Once", markdown="Only once.")
+    results = at_once(*[lambda: gate.send(draft, mailbox, by=api_key, idempotency_key="k1")] * 8)
+    assert len({result.message.pk for result in results}) == 1
+    assert OutboundMessage.objects.count() == 1
+
+
+def test_tightening_races_with_a_release_and_nothing_slips_through(
+    api_key: ApiKey, mailbox: Mailbox, administrator: User
+) -> None:
+    for _ in range(ROUNDS[connection.vendor] // 10):
+        Mailbox.objects.update(oversight_mode="autonomous")
+        box = Mailbox.objects.get()
+        at_once(
+            lambda b=box: living.a_held_message(api_key, b),
+            lambda b=box: actions.set_mode(b, "gated_send", by=administrator),
+        )
+        message = OutboundMessage.objects.order_by("-pk")[0]
+        if message.status == Status.APPROVED:
+            from approvals.actions import dispatch
+
+            entry = OutboxEntry.objects.get(ref=message.pk)
+            assert not dispatch.begin_sending(message, entry, message.email.recipients)
+            dispatch.take_back(message)
+        assert current(message).status == Status.PENDING
