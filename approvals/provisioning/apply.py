@@ -154,6 +154,8 @@ def _assistant(item: Item, made: Made) -> None:
     changes = _set(row, wanted, created=created)
     if "connection" in changes:
         changes["connection"] = item["connection"]
+        # its counterpart was made at the far side of the old one
+        _set(row, {"remote_id": ""}, created=False)
     if "mailboxes" in item:
         links = MailboxAssistant.objects.filter(assistant=row)
         changes |= _link(links, item["mailboxes"], assistant=row)

@@ -247,6 +247,14 @@ def test_things_that_are_stored_may_be_referred_to() -> None:
     assert Assistant.objects.get().connection == Connection.objects.get()
 
 
+def test_an_assistant_that_moves_to_another_connection_is_made_anew_there() -> None:
+    provision(GOOD)
+    Assistant.objects.update(remote_id="asst_1")
+    provision(changed({"assistants[0].connection": "model"}))
+    assert Assistant.objects.get(name="Support Agent").remote_id == ""
+    assert Assistant.objects.get(name="Board Agent").remote_id == "asst_1"
+
+
 def test_the_key_of_an_assistant_follows_its_document() -> None:
     key = find_key(provision(GOOD)["assistants"][0]["api_key"])
     assert key is not None
