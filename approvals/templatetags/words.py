@@ -1,0 +1,219 @@
+"""How addresses, ids, times and states are put on screen."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from approvals.states import Status
+from approvals.templatetags.icons import icon
+from assistants.models import Run
+from mailboxes.models import Email
+
+if TYPE_CHECKING:
+    from approvals.models import OutboundMessage
+
+register = template.Library()
+
+SHORT_ID = 12  # characters of an id that stay
+
+# word, colour, shape: never colour alone
+MESSAGE_STATES = {
+    Status.PENDING: ("held", "w", "diamond"),
+    Status.DEFERRED: ("deferred", "m", "clock"),
+    Status.APPROVED: ("approved", "a", "check"),
+    Status.SCHEDULED: ("scheduled", "a", "clock"),
+    Status.SENDING: ("sending", "a", "arrow"),
+    Status.SENT: ("sent", "g", "check-filled"),
+    Status.REJECTED: ("rejected", "b", "cross-filled"),
+    Status.EXPIRED: ("expired", "m", "clock"),
+    Status.CANCELLED: ("cancelled", "m", "ban"),
+    Status.SUPERSEDED: ("superseded", "m", "ban"),
+    Status.FAILED: ("failed", "b", "cross"),
+    Status.NEEDS_ATTENTION: ("needs attention", "w", "warning"),
+}
+I = Email.InboundStatus  # noqa: E741 - as in states.py
+INBOUND_STATES = {
+    I.PENDING: ("held", "w", "diamond"),
+    I.UNREAD: ("received", "m", "tray"),
+    I.READ: ("read", "m", "eye"),
+    I.ARCHIVED: ("archived", "m", "tray"),
+    I.DELETED: ("deleted", "m", "ban"),
+    I.REJECTED: ("rejected", "b", "cross-filled"),
+    I.EXPIRED: ("expired", "m", "clock"),
+    I.SPAM_FLAGGED: ("spam?", "w", "warning"),
+    I.SPAM_QUARANTINED: ("quarantined", "w", "ban"),
+}
+R = Run.Status
+RUN_STATES = {
+    R.STARTING: ("starting", "a", "clock"),
+    R.QUEUED: ("queued", "a", "clock"),
+    R.IN_PROGRESS: ("in progress", "a", "play"),
+    R.REQUIRES_ACTION: ("waiting", "w", "diamond"),
+    R.CANCELLING: ("cancelling", "m", "ban"),
+    R.CANCELLED: ("cancelled", "m", "ban"),
+    R.FAILED: ("failed", "b", "cross-filled"),
+    R.COMPLETED: ("completed", "g", "check-filled"),
+    R.INCOMPLETE: ("incomplete", "w", "warning"),
+    R.EXPIRED: ("expired", "m", "clock"),
+}
+
+
+def _state(found: tuple[str, str, str]) -> SafeString:
+    word, colour, shape = found
+    return format_html('<span class="st {}">{}{}</span>', colour, icon(shape), word)
+
+
+@register.filter
+def message_state(status: str) -> SafeString:
+    return _state(MESSAGE_STATES[Status(status)])
+
+
+@register.filter
+def run_state(status: str) -> SafeString:
+    return _state(RUN_STATES[R(status)])
+
+
+@register.filter
+def email_state(email: Email) -> SafeString:
+    if email.is_inbound:
+        return _state(INBOUND_STATES[I(email.inbound_status)])
+    return message_state(email.outbound.status)
+
+
+@register.filter
+def address(text: str) -> SafeString:
+    """`user@` and the domain in bold: the part that says whose it is."""
+    local, _, domain = text.rpartition("@")
+    return format_html("<span>{}@</span><b>{}</b>", local, domain)
+
+
+@register.filter
+def local_part(text: str) -> str:
+    return f"{text.rpartition('@')[0]}@"
+
+
+@register.filter
+def short(text: str) -> str:
+    """An id that can be told from its neighbours: the prefix and the end."""
+    if len(text) <= SHORT_ID + 2:
+        return text
+    prefix, _, rest = text.rpartition("_")
+    return f"{prefix}_…{rest[-6:]}" if prefix else f"{text[:4]}…{text[-4:]}"
+
+
+@register.filter
+def fingerprint(digest: str) -> str:
+    return f"{digest[:4]}…{digest[-4:]}" if digest else ""
+
+
+def _span(seconds: float) -> str:
+    minutes = int(seconds // 60)
+    if minutes < 1:
+        return f"{int(seconds)} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    hours = minutes // 60
+    return f"{hours} h" if hours < 48 else f"{hours // 24} d"
+
+
+def _exact(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%-d %B %Y, %H:%M:%S} UTC"
+
+
+def _time(at: datetime, text: str) -> SafeString:
+    return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), _exact(at), text)
+
+
+@register.filter
+def waited(at: datetime | None) -> SafeString | str:
+    """For how long: `5 min`."""
+    return _time(at, _span((timezone.now() - at).total_seconds())) if at else ""
+
+
+@register.filter
+def ago(at: datetime | None) -> SafeString | str:
+    if at is None:
+        return "never"
+    seconds = (timezone.now() - at).total_seconds()
+    return _time(at, "just now" if seconds < 10 else f"{_span(seconds)} ago")
+
+
+@register.filter
+def clock(at: datetime | None) -> SafeString | str:
+    """Of today the time, else the day with it."""
+    if at is None:
+        return ""
+    at = at.astimezone(UTC)
+    today = at.date() == timezone.now().astimezone(UTC).date()
+    return _time(at, f"{at:%H:%M}" if today else f"{at:%-d %b %H:%M}")
+
+
+@register.filter
+def to_the_millisecond(at: datetime) -> SafeString:
+    return _time(at, f"{at.astimezone(UTC):%H:%M:%S}.{at.microsecond // 1000:03d}")
+
+
+@register.filter
+def deadline(at: datetime | None) -> SafeString | str:
+    if at is None:
+        return ""
+    seconds = (at - timezone.now()).total_seconds()
+    if seconds <= 0:
+        return format_html('<span class="due soon">{}</span>', _time(at, "overdue"))
+    soon = seconds < 15 * 60
+    return format_html(
+        '<span class="due{}">{}</span>', " soon" if soon else "", _time(at, _span(seconds) + " left" * soon)
+    )
+
+
+@register.filter
+def held_because(message: OutboundMessage) -> SafeString:
+    """The server's own reasons as one sentence, the mailbox in bold and short."""
+    said = " ".join(message.reasons) or "a person must look at it."
+    said = re.sub(r"^Everything\b", "everything", said)
+    whole = message.email.mailbox.address
+    before, _, after = said.partition(whole)
+    if not after:
+        return format_html("Held because {}", said)
+    return format_html('Held because {}<b title="{}">{}</b>{}', before, whole, local_part(whole), after)
+
+
+SEVERITY = {"high": "b", "warn": "w", "info": ""}
+
+
+@register.filter
+def fact_chips(facts: Iterable[dict[str, Any]] | None, severities: str = "high,warn") -> SafeString:
+    """The worst first; what is merely good to know stays in the case."""
+    wanted = severities.split(",")
+    shown = sorted((f for f in facts or () if f["severity"] in wanted), key=lambda f: list(SEVERITY).index(f["severity"]))
+    return format_html_join(
+        "",
+        '<span class="chip {}" title="{}">{}{}</span>',
+        (
+            (SEVERITY[f["severity"]], f["sentence"], icon("warning") if f["severity"] == "high" else "", f["label"])
+            for f in shown
+        ),
+    )
+
+
+@register.filter
+def size(count: int) -> str:
+    return f"{count} bytes" if count < 1000 else f"{count / 1000:,.0f} kB" if count < 1_000_000 else f"{count / 1e6:.1f} MB"
+
+
+@register.filter
+def pretty(text: str) -> str:
+    """JSON laid out; anything else as it is."""
+    try:
+        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    except ValueError:
+        return text

@@ -1,0 +1,79 @@
+"""Assistants, their keys, and what keys ask of administrators."""
+
+from __future__ import annotations
+
+from django.core.exceptions import PermissionDenied
+from django.db.models import Prefetch, Q
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from approvals import actions, mailbox_requests, permissions
+from approvals.errors import DomainError
+from approvals.forms import KeyForm
+from approvals.models import MailboxAssistant, OperatorRequest
+from approvals.views.http import Request, attempt, forbidden, page
+from assistants.models import ApiKey, Assistant, Integration
+from mailboxes.models import Mailbox
+
+
+@require_safe
+def assistants(request: Request) -> HttpResponse:
+    live = ApiKey.objects.live(timezone.now())
+    links = MailboxAssistant.objects.select_related("mailbox").order_by("mailbox__address")
+    found = Assistant.objects.visible_to(request.user).select_related("connection").order_by("name")
+    found = found.prefetch_related(Prefetch("keys", live), Prefetch("mailbox_links", links))
+    programs = Integration.objects.order_by("name") if request.user.all_mailboxes else Integration.objects.none()
+    programs = programs.prefetch_related(Prefetch("keys", live))
+    return page(request, "approvals/assistants.html", "assistants", assistants=found, integrations=programs)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def assistant(request: Request, pk: str) -> HttpResponse:
+    """POST makes a key. Its secret is on this one answer and nowhere else, so there is no redirect."""
+    found = get_object_or_404(Assistant.objects.visible_to(request.user).select_related("connection"), pk=pk)
+    boxes = Mailbox.objects.visible_to(request.user).filter(assistant_links__assistant=found).order_by("address")
+    form = KeyForm(request.POST or None, assistant=found, mailboxes=boxes)
+    secret = _made(request, found, form) if form.is_bound and form.is_valid() else ""
+    return page(
+        request,
+        "approvals/assistant.html",
+        "assistants",
+        assistant=found,
+        mailboxes=boxes,
+        keys=found.keys.order_by("revoked_at", "-pk").prefetch_related("mailbox_links__mailbox"),
+        form=form,
+        secret=secret,
+        denial=permissions.denial(permissions.check_administer, request.user),
+    )
+
+
+def _made(request: Request, owner: Assistant, form: KeyForm) -> str:
+    try:
+        return actions.create_key(owner, by=request.user, **form.cleaned_data)[1]
+    except DomainError as error:
+        forbidden(error)
+        form.add_error(None, error.sentence)
+    return ""
+
+
+@require_POST
+def revoke(request: Request, pk: str, key: str) -> HttpResponse:
+    owner = get_object_or_404(Assistant.objects.visible_to(request.user), pk=pk)
+    found = get_object_or_404(owner.keys, pk=key)
+    url = reverse("assistant", args=[pk])
+    return attempt(request, lambda: actions.revoke_key(found, by=request.user), f"“{found.name}” no longer works.", url)
+
+
+@require_safe
+def requests(request: Request) -> HttpResponse:
+    """What keys asked for. The code is for an administrator to pass on, or not."""
+    if not request.user.is_administrator:
+        raise PermissionDenied("Requests and their codes are for administrators.")
+    asked = OperatorRequest.objects.select_related("key__assistant", "key__integration").order_by("-pk")
+    if not request.user.all_mailboxes:
+        asked = asked.filter(Q(request.user.mailbox_reach("key__mailbox_links__mailbox"))).distinct()
+    found = [(one, mailbox_requests.open_code(one)) for one in asked[:50]]
+    return page(request, "approvals/requests.html", "requests", requests=found)

@@ -1,0 +1,140 @@
+"""One message as a reviewer sees it: what would leave, why it is held, and what led to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from approvals import permissions
+from approvals.models import Decision, OutboundMessage, User
+from approvals.states import Status
+from approvals.views import settlements, turns
+from approvals.views.rail import IN_DOUBT, ON_THEIR_WAY
+from assistants.models import ToolCall
+from mailboxes import mime
+from mailboxes.models import Revision
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
+SOURCE_SHOWN = 100_000  # bytes
+PRESETS = ("wrong recipient", "wrong facts", "tone", "confidential", "policy", "duplicate", "not needed")
+
+
+def found(user: User) -> QuerySet[OutboundMessage]:
+    related = ("email__mailbox", "email__conversation", "assistant", "integration", "key", "run__assistant")
+    return OutboundMessage.objects.visible_to(user).select_related(*related)
+
+
+@dataclass
+class Case:
+    """Everything is asked for at most once, and only if the template shows it."""
+
+    message: OutboundMessage
+    user: User
+    complaint: str = ""
+
+    @cached_property
+    def revision(self) -> Revision:
+        return self.message.email.revisions.get(number=self.message.revision)
+
+    @cached_property
+    def rendered(self) -> mime.Rendered:
+        try:
+            return mime.render(bytes(self.revision.frozen))
+        except ValueError as error:
+            return mime.Rendered("", "", (), (), str(error), "", ())
+
+    @property
+    def source(self) -> str:
+        return bytes(self.revision.frozen[:SOURCE_SHOWN]).decode("ascii", "replace").replace("\r\n", "\n")
+
+    @property
+    def source_size(self) -> int:
+        return len(self.revision.frozen)
+
+    @property
+    def source_is_cut(self) -> bool:
+        return self.source_size > SOURCE_SHOWN
+
+    @property
+    def blind(self) -> list[str]:
+        """Recipients that no header names: they are in the envelope only."""
+        named = {address.lower() for address in [*self.message.email.to, *self.message.email.cc]}
+        return [address for address in self.revision.recipients if address.lower() not in named]
+
+    @property
+    def alarms(self) -> list[dict[str, Any]]:
+        return [fact for fact in self.revision.facts if fact["severity"] == "high"]
+
+    @property
+    def notices(self) -> list[dict[str, Any]]:
+        warned = [fact for fact in self.revision.facts if fact["severity"] == "warn"]
+        return [*self.alarms, *warned]
+
+    @property
+    def foreign_domains(self) -> list[str]:
+        domains = {address.rpartition("@")[2].lower() for address in self.revision.recipients}
+        return sorted(domains - {self.message.email.mailbox.domain})
+
+    @cached_property
+    def decisions(self) -> list[Decision]:
+        standing = self.message.decisions.filter(voided_at=None)
+        return list(standing.select_related("by", "by_key").order_by("at", "pk"))
+
+    @property
+    def last_decision(self) -> Decision | None:
+        return self.decisions[-1] if self.decisions else None
+
+    @cached_property
+    def calls(self) -> list[ToolCall]:
+        return list(self.message.run.calls.order_by("position", "pk")) if self.message.run else []
+
+    @property
+    def other_open_calls(self) -> int:
+        mine = self.message.email.tool_call_id
+        return sum(call.output is None and call.call_id != mine for call in self.calls)
+
+    @cached_property
+    def turns(self) -> list[turns.Turn]:
+        return turns.leading_to(self.message, self.calls)
+
+    # what may be pressed, and why not
+
+    @property
+    def is_pending(self) -> bool:
+        return self.message.status == Status.PENDING
+
+    @property
+    def is_on_its_way(self) -> bool:
+        return self.message.status in ON_THEIR_WAY
+
+    @property
+    def is_in_doubt(self) -> bool:
+        return self.message.status in IN_DOUBT
+
+    @cached_property
+    def decide_denial(self) -> str:
+        return permissions.denial(permissions.check_decide, self.user, self.message)
+
+    @cached_property
+    def settle_denial(self) -> str:
+        return permissions.denial(permissions.check_settle, self.user, self.message)
+
+    @property
+    def approve_denial(self) -> str:
+        mine = next((d for d in self.decisions if d.by_id == self.user.pk and d.verdict == "approve"), None)
+        if self.is_pending and mine:
+            return f"You approved this at {mine.at:%H:%M}; it needs another person."
+        return self.decide_denial
+
+    @property
+    def is_last_approval(self) -> bool:
+        return self.message.approvals_given + 1 >= self.message.approvals_needed
+
+    @property
+    def settlements(self) -> list[settlements.Settlement]:
+        return settlements.possible(self.message.status)
+
+    presets = PRESETS

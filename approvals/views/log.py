@@ -1,0 +1,126 @@
+"""The send log: every email, both ways, and the whole story of one."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404
+from django.views.decorators.http import require_POST, require_safe
+
+from approvals import actions, permissions
+from approvals.errors import DomainError
+from approvals.forms import ReasonForm
+from approvals.models import Decision
+from approvals.views import case as cases
+from approvals.views import search, story
+from approvals.views.case import PRESETS, Case
+from approvals.views.http import Request, forbidden, newest_first, page, toast, wants_pane
+from mailboxes.models import Email, EmailQuerySet, Revision
+
+if TYPE_CHECKING:
+    from approvals.models import User
+
+
+def found(user: User) -> QuerySet[Email]:
+    related = ("mailbox", "outbound__assistant", "outbound__integration", "outbound__run", "raw")
+    return Email.objects.visible_to(user).select_related(*related).defer("raw__data")
+
+
+def listed(emails: EmailQuerySet | QuerySet[Email]) -> QuerySet[Email]:
+    """For a row: without bodies or frozen bytes, with the digest that left and who decided."""
+    sent = Revision.objects.filter(email=OuterRef("pk"), number=OuterRef("outbound__revision"))
+    standing = Decision.objects.filter(voided_at=None).select_related("by", "by_key").order_by("at")
+    return (
+        emails.defer("text", "html", "raw__data")
+        .annotate(sent_digest=Subquery(sent.values("sent_digest")[:1]))
+        .prefetch_related(Prefetch("outbound__decisions", standing), Prefetch("decisions", standing))
+    )
+
+
+@require_safe
+def log(request: Request) -> HttpResponse:
+    filters = search.parse(" ".join(request.GET.getlist("q")))
+    emails, complaint = listed(found(request.user)), ""
+    try:
+        for one in filters:
+            emails = emails.filter(search.condition(one))
+    except search.BadFilter as error:
+        emails, complaint = emails.none(), str(error)
+    rows = newest_first(emails, request.GET)
+    chips = [(one, _without(filters, one)) for one in filters]
+    first = Account(request, rows.rows[0].pk) if rows.rows and not wants_pane(request) else None
+    context = {"page": rows, "filters": filters, "chips": chips, "complaint": complaint, "keys": search.SHOWN}
+    return page(request, "approvals/log.html", "log", account=first, **context)
+
+
+def _without(filters: list[search.Filter], gone: search.Filter) -> str:
+    left = " ".join(str(one) for one in filters if one != gone)
+    return f"?{urlencode({'q': left})}" if left else "?"
+
+
+class Account:
+    """One email with its story; for a page of its own, or the pane beside the log."""
+
+    def __init__(self, request: Request, pk: str, complaint: str = "") -> None:
+        self.user = request.user
+        self.email = get_object_or_404(found(request.user), pk=pk)
+        self.complaint = complaint
+
+    presets = PRESETS
+
+    @cached_property
+    def steps(self) -> list[story.Step]:
+        return story.of_email(self.email)
+
+    @cached_property
+    def case(self) -> Case | None:
+        if self.email.is_inbound:
+            return None
+        return Case(cases.found(self.user).get(pk=self.email.pk), self.user)
+
+    @property
+    def is_held(self) -> bool:
+        return self.email.inbound_status == Email.InboundStatus.PENDING
+
+    @cached_property
+    def denial(self) -> str:
+        return permissions.denial(permissions.check_decide, self.user, self.email)
+
+
+@require_safe
+def message(request: Request, pk: str) -> HttpResponse:
+    account = Account(request, pk)
+    template = "approvals/message.html#story" if wants_pane(request) else "approvals/message.html"
+    return page(request, template, "inbound" if account.email.is_inbound else "log", account=account)
+
+
+@require_POST
+def decide_inbound(request: Request, pk: str, verdict: str) -> HttpResponse:
+    """Held mail: let it through to the assistants, or keep it from them."""
+    account = Account(request, pk)
+    form = ReasonForm(request.POST)
+    reason = form.cleaned_data["reason"] if form.is_valid() else ""
+    try:
+        if verdict == "approve":
+            actions.approve_inbound(account.email, by=request.user)
+        else:
+            actions.reject_inbound(account.email, by=request.user, reason=reason)
+    except DomainError as error:
+        forbidden(error)
+        account = Account(request, pk, error.sentence)
+        return page(request, "approvals/message.html", "inbound", account=account)
+    toast(request, "Let through." if verdict == "approve" else "Rejected. No assistant will see it.")
+    return page(request, "approvals/message.html", "inbound", account=Account(request, pk))
+
+
+@require_safe
+def inbound(request: Request) -> HttpResponse:
+    """Held ones first, whatever the page."""
+    emails = listed(found(request.user)).filter(direction=Email.Direction.INBOUND)
+    held = emails.filter(inbound_status=Email.InboundStatus.PENDING).order_by("pk")[:50]
+    rest = newest_first(emails.exclude(inbound_status=Email.InboundStatus.PENDING), request.GET)
+    return page(request, "approvals/inbound.html", "inbound", held=held, page=rest)

@@ -1,0 +1,119 @@
+"""Mailboxes: how much is let through, who works there, and holding everything."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.db.models import Prefetch, Q
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
+
+from approvals import actions, permissions
+from approvals.forms import AllowlistForm, ModeForm, ReasonForm
+from approvals.models import MailboxAssistant, OutboundMessage, User
+from approvals.views.http import Request, attempt, page
+from approvals.views.rail import ON_THEIR_WAY, WAITING, bounded_count
+from assistants.models import ApiKey
+from mailboxes.models import Account, Mailbox, OversightMode
+
+RUNGS = {
+    OversightMode.READ_ONLY: "Reads mail; every send is refused.",
+    OversightMode.GATED_ALL: "Mail in and mail out both wait for a person.",
+    OversightMode.GATED_SEND: "Mail comes in freely; every send waits.",
+    OversightMode.MONITORED: "Sends at once, copied to oversight.",
+    OversightMode.AUTONOMOUS: "Sends at once, no copy; still in the log.",
+}
+
+
+@require_safe
+def mailboxes(request: Request) -> HttpResponse:
+    links = MailboxAssistant.objects.select_related("assistant").order_by("assistant__name")
+    found = Mailbox.objects.visible_to(request.user).order_by("address")
+    return page(
+        request,
+        "approvals/mailboxes.html",
+        "mailboxes",
+        mailboxes=found.prefetch_related(Prefetch("assistant_links", links)),
+        account=Account.objects.first(),
+        denial=permissions.denial(permissions.check_administer, request.user),
+    )
+
+
+@require_safe
+def mailbox(request: Request, pk: str) -> HttpResponse:
+    box = get_object_or_404(Mailbox.objects.visible_to(request.user), pk=pk)
+    messages = OutboundMessage.objects.visible_to(request.user).filter(email__mailbox=box)
+    links = box.assistant_links.select_related("assistant__connection").order_by("assistant__name")
+    return page(
+        request,
+        "approvals/mailbox.html",
+        "mailboxes",
+        mailbox=box,
+        rungs=RUNGS.items(),
+        waiting=bounded_count(messages.filter(status__in=WAITING)),
+        leaving=bounded_count(messages.filter(status__in=ON_THEIR_WAY)),
+        links=links,
+        keys=ApiKey.objects.filter(mailbox_links__mailbox=box, revoked_at=None).select_related("assistant", "integration"),
+        allowlist=box.allowlist.order_by("pattern"),
+        people=_people(box),
+        account=Account.objects.first(),
+        server=urlsplit(settings.EMAIL_URL).hostname or "",
+        denial=permissions.denial(permissions.check_administer, request.user, box),
+    )
+
+
+def _people(box: Mailbox) -> list[User]:
+    there = Q(all_mailboxes=True) | Q(memberships__mailbox=box)
+    return list(User.objects.filter(there, is_active=True).distinct().order_by("email")[:50])
+
+
+def _box(request: Request, pk: str) -> tuple[Mailbox, str]:
+    return get_object_or_404(Mailbox.objects.visible_to(request.user), pk=pk), reverse("mailbox", args=[pk])
+
+
+@require_POST
+def set_mode(request: Request, pk: str) -> HttpResponse:
+    box, url = _box(request, pk)
+    form = ModeForm(request.POST)
+    mode = form.cleaned_data["mode"] if form.is_valid() else ""
+    return attempt(
+        request, lambda: actions.set_mode(box, mode, by=request.user), f"{box.address} is now in {mode}.", url
+    )
+
+
+@require_POST
+def hold(request: Request, pk: str = "") -> HttpResponse:
+    """Without a mailbox: everything, everywhere."""
+    box, url = _box(request, pk) if pk else (None, reverse("mailboxes"))
+    form = ReasonForm(request.POST)
+    reason = form.cleaned_data["reason"] if form.is_valid() else ""
+    done = "Held. Nothing leaves until an administrator lifts the hold."
+    return attempt(request, lambda: actions.hold(box, by=request.user, reason=reason), done, url)
+
+
+@require_POST
+def lift_hold(request: Request, pk: str = "") -> HttpResponse:
+    box, url = _box(request, pk) if pk else (None, reverse("mailboxes"))
+    done = "The hold is lifted. What was taken back stays in the queue."
+    return attempt(request, lambda: actions.lift_hold(box, by=request.user), done, url)
+
+
+@require_POST
+def allow(request: Request, pk: str) -> HttpResponse:
+    box, url = _box(request, pk)
+    form = AllowlistForm(request.POST)
+    wanted = form.cleaned_data if form.is_valid() else {"pattern": "", "note": ""}
+    pattern, note = wanted["pattern"], wanted["note"]
+    done = f"{pattern} skips review in gated_send from now on."
+    return attempt(request, lambda: actions.allow(box, pattern, by=request.user, note=note), done, url)
+
+
+@require_POST
+def disallow(request: Request, pk: str, entry: str) -> HttpResponse:
+    box, url = _box(request, pk)
+    listed = get_object_or_404(box.allowlist.select_related("mailbox"), pk=entry)
+    done = f"{listed.pattern} is reviewed again."
+    return attempt(request, lambda: actions.disallow(listed, by=request.user), done, url)
