@@ -63,6 +63,12 @@ class Connection(models.Model):
         return self.protocol in (self.Protocol.CHAT_COMPLETIONS, self.Protocol.SCRIPTED)
 
 
+class AssistantQuerySet(models.QuerySet["Assistant"]):
+    def visible_to(self, person: Any) -> Self:
+        """Those that work in a mailbox within the person's reach."""
+        return self.filter(person.mailbox_reach("mailbox_links__mailbox")).distinct()
+
+
 class Assistant(models.Model):
     """The agent that owns keys and runs. Its mailboxes and scopes are its rights."""
 
@@ -75,6 +81,8 @@ class Assistant(models.Model):
     remote_id = models.CharField(max_length=80, blank=True)
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=timezone.now)
+
+    objects = AssistantQuerySet.as_manager()
 
     sees_held_inbound = False
 

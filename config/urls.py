@@ -1,6 +1,9 @@
 """The table of contents."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, include, path
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("openai/v1/", include("assistants.server.urls")),
+    path("", include("approvals.api.urls")),
+    path("", include("approvals.urls")),
 ]

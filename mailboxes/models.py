@@ -296,6 +296,11 @@ class SigningKey(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
 
 
+class CaughtMessageQuerySet(models.QuerySet["CaughtMessage"]):
+    def visible_to(self, actor: Any) -> Self:
+        return self.filter(envelope_from__in=Mailbox.objects.visible_to(actor).values("address"))
+
+
 class CaughtMessage(models.Model):
     """What the built-in catcher received in place of a mail server."""
 
@@ -304,6 +309,8 @@ class CaughtMessage(models.Model):
     recipients = models.JSONField()
     data = models.BinaryField()
     caught_at = models.DateTimeField(default=timezone.now)
+
+    objects = CaughtMessageQuerySet.as_manager()
 
     def __str__(self) -> str:
         return self.id
