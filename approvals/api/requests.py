@@ -78,11 +78,21 @@ class TagsField(serializers.DictField):
         return tags
 
 
+class ForeignIdField(StringField):
+    """An id of somebody else's making: printable ASCII, without what JSON would escape."""
+
+    def to_internal_value(self, data: Any) -> str:
+        text = super().to_internal_value(data)
+        if not re.fullmatch(r"[!#-\[\]-~]*", text):
+            raise serializers.ValidationError("This is not an id.", code="invalid")
+        return text
+
+
 class RunContext(serializers.Serializer[Any]):
-    assistant_id = StringField(max_length=80, required=False)
-    thread_id = StringField(max_length=200, required=False)
-    run_id = StringField(max_length=200, required=False)
-    tool_call_id = StringField(max_length=200, required=False)
+    assistant_id = ForeignIdField(max_length=80, required=False)
+    thread_id = ForeignIdField(max_length=200, required=False)
+    run_id = ForeignIdField(max_length=200, required=False)
+    tool_call_id = ForeignIdField(max_length=200, required=False)
 
 
 class ContentRequest(serializers.Serializer[Any]):

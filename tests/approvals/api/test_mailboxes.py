@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connections
 from django.utils import timezone
 
 from approvals import mailbox_requests
@@ -123,6 +127,42 @@ def test_another_keys_code_is_no_good(waiting: OperatorRequest, mailbox: Mailbox
     code = mailbox_requests.open_code(waiting)
     response = Caller(other).post("/v1/mailboxes", {"address": "second@acme.test", "approval_code": code})
     assert response.status_code == 403
+
+
+@pytest.mark.database
+def test_of_two_first_mailboxes_at_once_one_needs_a_code(transactional_db: None, mailbox: Mailbox) -> None:
+    key = factories.a_key(factories.an_integration(), scopes=["admin"], mailboxes=[mailbox])
+    codes = at_once(lambda n: Caller(key).post("/v1/mailboxes", {"address": f"new{n}@acme.test"}).status_code)
+    assert sorted(codes) == [201, 202, 202, 202]
+
+
+@pytest.mark.database
+def test_a_code_makes_one_mailbox_however_often_it_comes_at_once(
+    transactional_db: None, mailbox: Mailbox
+) -> None:
+    key = factories.a_key(
+        factories.an_integration(), scopes=["admin"], mailboxes=[mailbox], made_mailbox=True
+    )
+    assert Caller(key).post("/v1/mailboxes", {"address": "new@acme.test"}).status_code == 202
+    code = mailbox_requests.open_code(OperatorRequest.objects.get())
+    body = {"address": "new@acme.test", "approval_code": code}
+    codes = at_once(lambda _: Caller(key).post("/v1/mailboxes", body).status_code)
+    assert codes.count(201) == 1
+    assert set(codes) <= {201, 403, 409}
+
+
+def at_once(call: Callable[[int], int], how_many: int = 4) -> list[int]:
+    together = threading.Barrier(how_many)
+
+    def run(number: int) -> int:
+        try:
+            together.wait()
+            return call(number)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(how_many) as pool:
+        return list(pool.map(run, range(how_many)))
 
 
 def test_an_address_that_is_taken_is_409_and_tells_no_more(manager: Caller) -> None:

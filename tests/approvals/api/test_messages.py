@@ -47,6 +47,9 @@ def test_what_can_no_longer_change_is_answered_at_once(
     assert time.monotonic() - started < 5
 
 
+pytestmark = pytest.mark.database
+
+
 def _ask(url: str, key: ApiKey, message_id: str, wait: int) -> requests.Response:
     bearer = {"Authorization": f"Bearer {key.secret}"}  # type: ignore[attr-defined]
     return requests.get(f"{url}/v1/messages/{message_id}", params={"wait": wait}, headers=bearer, timeout=60)

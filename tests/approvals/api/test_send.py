@@ -98,6 +98,23 @@ def test_the_run_context_is_kept_from_body_and_headers(agent: Caller, send_path:
     assert (email.run_id, email.tool_call_id) == ("run_1", "call_1")
 
 
+def test_the_longest_ids_are_kept(agent: Caller, send_path: str) -> None:
+    longest = {
+        "assistant_id": "a" * 80,
+        "thread_id": "t" * 200,
+        "run_id": "r" * 200,
+        "tool_call_id": "c|" * 100,
+    }
+    response = agent.post(send_path, LETTER | {"context": longest})
+    assert response.status_code == 202
+    assert Email.objects.get(pk=response.json()["id"]).tool_call_id == longest["tool_call_id"]
+
+
+def test_a_header_that_is_no_id_is_400(agent: Caller, send_path: str) -> None:
+    response = agent.post(send_path, LETTER, headers={"X-Run-Id": "run 1"})
+    assert (response.status_code, response.json()["field"]) == (400, "run_id")
+
+
 @pytest.mark.parametrize(
     ("change", "field", "code"),
     [
@@ -125,6 +142,9 @@ def test_the_run_context_is_kept_from_body_and_headers(agent: Caller, send_path:
         ({"gate_timing": "whenever"}, "gate_timing", "invalid_choice"),
         ({"context": "run_1"}, "context", "invalid"),
         ({"context": {"run_id": 7}}, "context.run_id", "invalid"),
+        ({"context": {"run_id": "run 1"}}, "context.run_id", "invalid"),
+        ({"context": {"tool_call_id": "\u00e9" * 200}}, "context.tool_call_id", "invalid"),
+        ({"context": {"thread_id": "x" * 201}}, "context.thread_id", "max_length"),
         ({"idempotency_key": "x" * 256}, "idempotency_key", "max_length"),
     ],
 )
