@@ -32,7 +32,7 @@ def routes(patterns: list[URLPattern | URLResolver], prefix: str = "") -> Iterat
         if isinstance(pattern, URLResolver):
             yield from routes(pattern.url_patterns, route)
         else:
-            yield route, "/" + re.sub(r"<(?:(\w+):)?\w+>", lambda found: sample(found[1]), route)
+            yield route, "/" + re.sub(r"<(?:(\w+):)?\w+>", lambda found: sample(found[1]), route.replace("^", ""))
 
 
 def sample(converter: str | None) -> str:
@@ -46,7 +46,8 @@ def refuses(client: Client, method: str, path: str) -> bool:
     response = client.generic(method, path, "{}", content_type="application/json")
     if response.status_code in (301, 302, 303):
         return response.headers["Location"].startswith(resolve_url(settings.LOGIN_URL))
-    return response.status_code in (401, 403, 404, 405)
+    # 404 would mean that an object was looked for before anybody asked who is asking
+    return response.status_code in (401, 405)
 
 
 def test_there_are_urls() -> None:
@@ -68,4 +69,4 @@ def test_a_made_up_key_is_refused(db: None, route: str) -> None:
 
 @pytest.mark.parametrize("route", sorted(ALL.keys() & PUBLIC.keys()))
 def test_a_public_address_answers_a_stranger(db: None, client: Client, route: str) -> None:
-    assert client.get(ALL[route]).status_code in (200, 404)
+    assert client.get(ALL[route]).status_code in (200, 404, 410)

@@ -7,6 +7,7 @@ import logging
 import socket
 from collections.abc import Callable
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -84,6 +85,8 @@ class MailServer(Controller):
             enable_SMTPUTF8=False,
             timeout=60,
             ident="Counterseal",
+            # otherwise asked of DNS, which may take its time
+            server_hostname=urlsplit(settings.PUBLIC_URL).hostname or "localhost",
         )
 
     def _trigger_server(self) -> None:

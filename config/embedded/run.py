@@ -60,9 +60,12 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         return listen(host, port)
     except OSError as error:
-        raise CannotStart(
-            f"Cannot listen on {host}, port {port}: {error.strerror or error}. Choose another with --port."
-        ) from error
+        raise CannotStart(f"Cannot listen on {host}, port {port}: {_why(error)}. Use another --port.") from error
+
+
+def _why(error: OSError) -> str:
+    """Without the address, which Python puts into `strerror` and our sentence has already."""
+    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def start_mail(host: str, port: int) -> MailServer:
@@ -71,8 +74,7 @@ def start_mail(host: str, port: int) -> MailServer:
         server.start()
     except OSError as error:
         raise CannotStart(
-            f"Cannot receive mail on {host}, port {port}: {error.strerror or error}. "
-            "Choose another with --smtp-port."
+            f"Cannot receive mail on {host}, port {port}: {_why(error)}. Use another --smtp-port."
         ) from error
     return server
 

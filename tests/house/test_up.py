@@ -41,7 +41,7 @@ class Up:
     @classmethod
     def started(cls, data: Path, *arguments: str, **more: str) -> Up:
         command = [sys.executable, "manage.py", "up", "--port", "0", "--smtp-port", "0", *arguments]
-        with (data / "log").open("w") as log:
+        with data.with_name("log").open("w") as log:
             process = subprocess.Popen(
                 command, cwd=settings.BASE_DIR, env=environment(data, **more), stdout=subprocess.PIPE, stderr=log,
                 text=True,
@@ -60,7 +60,7 @@ class Up:
 
     @property
     def log(self) -> str:
-        return (self.data / "log").read_text()
+        return self.data.with_name("log").read_text()
 
     @property
     def url(self) -> str:
@@ -73,12 +73,19 @@ class Up:
 
     def stop(self, sig: signal.Signals) -> int:
         self.process.send_signal(sig)
-        return self.process.wait(20)
+        status = self.process.wait(20)
+        self.close()
+        return status
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout
+        self.process.stdout.close()
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    (tmp_path / "data").mkdir()
     return tmp_path / "data"
 
 
@@ -86,10 +93,7 @@ def data(tmp_path: Path) -> Path:
 def up(data: Path) -> Iterator[Up]:
     up = Up.started(data)
     yield up
-    up.process.kill()
-    up.process.wait()
-    assert up.process.stdout
-    up.process.stdout.close()
+    up.close()
 
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
@@ -146,7 +150,7 @@ def test_a_port_in_use_is_a_sentence(up: Up, tmp_path: Path) -> None:
     for arguments in (("--port", str(port)), ("--port", "0", "--smtp-port", str(up.smtp[1]))):
         ended = manage(tmp_path / "other", "up", *arguments)
         assert ended.returncode == 1
-        assert "Address already in use. Choose another with --" in ended.stderr
+        assert "Address already in use. Use another --" in ended.stderr
         assert "Traceback" not in ended.stderr
 
 
@@ -158,5 +162,8 @@ def test_one_data_directory_has_one_process(up: Up) -> None:
 
 def test_what_it_writes_stays_under_its_data_directory(up: Up) -> None:
     up.stop(signal.SIGTERM)
-    assert {path.name for path in up.data.iterdir()} == {"counterseal.sqlite3", "secret_key", "up.lock", "log"}
-    assert up.data.stat().st_mode & 0o077 == 0 or (up.data / "counterseal.sqlite3").stat().st_mode & 0o077 == 0
+    assert {path.name for path in up.data.iterdir()} == {"counterseal.sqlite3", "secret_key", "up.lock"}
+
+
+def test_nobody_else_may_look_into_its_data_directory(up: Up) -> None:
+    assert up.data.stat().st_mode & 0o077 == 0
