@@ -15,10 +15,9 @@ def decode(data: bytes, charset: str) -> str:
     if not name:
         name = "utf-8" if _is_utf8(data) else "latin-1"
     try:
-        text = data.decode(name, "replace")
+        return data.decode(name, "replace")
     except (ValueError, LookupError):
-        text = data.decode("latin-1")
-    return scrub(text)
+        return data.decode("latin-1")
 
 
 def scrub(text: str) -> str:

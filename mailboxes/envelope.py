@@ -114,7 +114,8 @@ def build(
     """Raises InvalidDraft with every error there is, at most one per field."""
     check = _Check()
     to, cc, bcc = check.recipients(draft)
-    references = (*references[:1], *references[1:][-MAX_REFERENCES + 1 :])
+    references = [one for one in references if one]
+    references = [*references[:1], *references[1:][-MAX_REFERENCES + 1 :]]
     text, html = check.bodies(draft)
     envelope = Envelope(
         sender=check.value("from", sender, normalize_address),
@@ -222,10 +223,12 @@ class _Check:
 
 def _normalize_domain(domain: str) -> str:
     try:
-        # compatibility letters (full-width, circled) only serve to look like something else
-        if unicodedata.normalize("NFKC", domain) != unicodedata.normalize("NFC", domain):
+        domain = unicodedata.normalize("NFC", domain).lower()
+        # compatibility letters (full-width, circled) and other dots only serve to look like something
+        # else; for the same reason nothing is mapped (UTS 46 would drop soft hyphens without a word)
+        if unicodedata.normalize("NFKC", domain) != domain or "\u3002" in domain:
             raise idna.IDNAError
-        ascii_domain = idna.encode(domain.lower(), uts46=True, std3_rules=True).decode().lower()
+        ascii_domain = idna.encode(domain, std3_rules=True).decode()
     except (idna.IDNAError, UnicodeError, IndexError):
         raise ValueError(f"{_shown(domain)} is not a domain name.") from None
     labels = ascii_domain.split(".")

@@ -19,6 +19,8 @@ _WORDS = re.compile(r"(?:=\?[^?\s]{1,64}\?[bBqQ]\?[^?]*\?=)+")
 _GAP = re.compile(r"(?<=\?=)\s+(?==\?)")
 # what a more lenient reader than ours might still take for an encoded word
 _LOOKS_ENCODED = re.compile(r"=\?[^?]{1,80}\?\s*[bq]\s*\?", re.IGNORECASE)
+# charsets whose octets one reader takes for letters and another for line breaks
+_AMBIGUOUS = re.compile(r"=\?\s*(?:utf|ucs|unicode|iso-10646)[-_ ]?[a-z-]*(?:7|16|32|2|4)", re.IGNORECASE)
 _ROUNDS = 6
 _FORBIDDEN = {"Cc", "Zl", "Zp", "Cs"}
 _LINE = 78
@@ -40,6 +42,8 @@ def clean(text: str) -> str:
     """The decoded value of a field, or ValueError when it holds what no field may hold."""
     for _ in range(_ROUNDS):
         _refuse_controls(text)
+        if _AMBIGUOUS.search(text):
+            raise ValueError("holds an encoded word that can't be read plainly")
         decoded = _decode_once(text)
         if decoded == text:
             break

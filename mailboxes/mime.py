@@ -153,8 +153,8 @@ def _encoded(text: str) -> tuple[str, list[str]]:
     """The last line is empty: every body ends with a line end. Nothing is left for a relay to mend."""
     data = text.replace("\n", "\r\n").encode()
     lines = text.split("\n")
-    plain = text.isascii() and text.isprintable() if "\n" not in text else text.isascii()
-    if plain and not any(len(one) > 78 or one != one.rstrip() or one.startswith("From ") for one in lines):
+    is_tempting = any(len(one) > 78 or one != one.rstrip() or one.startswith(("From ", ".")) for one in lines)
+    if text.isascii() and not is_tempting:
         return "7bit", lines
     quoted = quopri.encodestring(data.replace(b"\r\n", b"\n")).replace(b"\n", b"\r\n")
     quoted = re.sub(rb"(?m)^(?:From |\.)", lambda match: b"=%02X" % match[0][0] + match[0][1:], quoted)
@@ -175,6 +175,13 @@ def _boundary(blocks: Iterable[list[str]]) -> str:
 
 def _verify(data: bytes, envelope: Envelope, parts: Sequence[tuple[str, str]]) -> None:
     """Read again by another implementation than the one that wrote it, and compare everything."""
+    for name, text in (("Subject", envelope.subject), ("From", envelope.sender_name)):
+        try:
+            is_plain = headers.clean(text) == text
+        except ValueError:
+            is_plain = False
+        if not is_plain:
+            raise NotFaithful(f"{name} holds what no header field may hold.")
     message = BytesParser(policy=compat32).parsebytes(data)
     intended = {
         "From": [(envelope.sender_name, envelope.sender)],

@@ -163,7 +163,7 @@ def _text(part: Message) -> str:
     charset = part.get_param("charset") or "utf-8"
     name = charset[2] if isinstance(charset, tuple) else str(charset)
     text = charsets.decode(_octets(part)[: 4 * MAX_TEXT], name)
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return charsets.scrub(text).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _text_of(html: str) -> str:
@@ -186,7 +186,7 @@ def _addresses(message: Message, name: str) -> list[list[str]]:
 def _raw(value: object) -> str:
     """A header as it stands: compat32 gives text, or an object for octets outside ASCII."""
     octets = str(value or "")[: 2 * _FIELD].encode("utf-8", "surrogateescape")
-    return charsets.decode(octets, "utf-8")
+    return charsets.scrub(charsets.decode(octets, "utf-8"))
 
 
 def _line(value: object) -> str:
