@@ -6,18 +6,26 @@ The frame's own policy is `sandbox; default-src 'none'; style-src 'unsafe-inline
 from __future__ import annotations
 
 import html as entities
+import re
 
 from mailboxes import invisible, sanitize, visible
 
 _HEAD = """<!doctype html>
-<html><head><meta charset="utf-8"><title>Message</title><style>
-:root{color-scheme:light}
-body{margin:16px;background:#fff;color:#000;font:16px/1.45 system-ui,sans-serif;overflow-wrap:anywhere}
-img{max-width:100%} a{color:#0000ee;text-decoration:underline}
-mark{background:#fff0f0;color:#b00020;font:600 14px/1.4 system-ui,sans-serif;
-text-decoration:underline dashed #b00020;text-underline-offset:3px}
+<html lang="en"><head><meta charset="utf-8"><title>Message</title><style>
+:root{color-scheme:%s}
+html{background:light-dark(#fff,#1d1c19);color:light-dark(#1c1b19,#eceae4)}
+body{margin:18px 20px 22px;max-width:72ch;overflow-wrap:anywhere;
+font:15px/1.6 Inter,ui-sans-serif,system-ui,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
+p{margin:0 0 12px} img{max-width:100%%} table{border-spacing:12px 2px;margin-left:-12px}
+blockquote{margin:0 0 12px;padding-left:12px;border-left:3px solid light-dark(#e6e3dc,#34312b)}
+a{color:light-dark(#1f5fbf,#86b4f6);text-decoration:underline}
+mark{background:light-dark(#fdeae8,#431c19);color:light-dark(#b3261e,#ff9088);font:inherit;
+text-decoration:underline dashed;text-underline-offset:4px}
 </style></head><body>
 """
+# mail that sets colours was written for white paper; other mail may follow the reader's own scheme
+_ON_PAPER, _EITHER = "light", "light dark"
+_COLOURED = re.compile(r"(?i)<[^>]*\b(?:background|bgcolor|color)\b")
 _FOOT = "\n</body></html>\n"
 _TOO_LARGE = "<p><mark>This HTML has more elements than can be shown. Read the plain text.</mark></p>"
 
@@ -25,10 +33,10 @@ _TOO_LARGE = "<p><mark>This HTML has more elements than can be shown. Read the p
 def document(html: str) -> str:
     """The sanitised body; what its author hid stands in `mark`, with the reason as its title."""
     try:
-        marked = _marked(html)
-        return _HEAD + sanitize.clean(marked, marks=True) + _FOOT
+        body = sanitize.clean(_marked(html), marks=True)
     except ValueError:
-        return _HEAD + _TOO_LARGE + _FOOT
+        body = _TOO_LARGE
+    return _HEAD % (_ON_PAPER if _COLOURED.search(body) else _EITHER) + body + _FOOT
 
 
 def plain(text: str) -> str:

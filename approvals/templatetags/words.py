@@ -19,7 +19,7 @@ from assistants.models import Run
 from mailboxes.models import Email
 
 if TYPE_CHECKING:
-    from approvals.models import OutboundMessage
+    from approvals.models import Decision, OutboundMessage
 
 register = template.Library()
 
@@ -94,6 +94,19 @@ def address(text: str) -> SafeString:
     """`user@` and the domain in bold: the part that says whose it is."""
     local, _, domain = text.rpartition("@")
     return format_html("<span>{}@</span><b>{}</b>", local, domain)
+
+
+@register.filter
+def owner(message: OutboundMessage | None) -> str:
+    """Whose message it is: an assistant's or an integration's; "" for mail that came in."""
+    return str(message.assistant or message.integration or "") if message else ""
+
+
+@register.filter
+def last_decision(email: Email) -> Decision | None:
+    """Of prefetched decisions, oldest first."""
+    decisions = list(email.decisions.all() if email.is_inbound else email.outbound.decisions.all())
+    return decisions[-1] if decisions else None
 
 
 @register.filter

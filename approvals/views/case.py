@@ -21,6 +21,18 @@ if TYPE_CHECKING:
 SOURCE_SHOWN = 100_000  # bytes
 PRESETS = ("wrong recipient", "wrong facts", "tone", "confidential", "policy", "duplicate", "not needed")
 
+# name, beginnings of the codes of its facts, and what to say when there are none
+CHECKS = (
+    ("Recipient", ("first_time",), "known"),
+    ("Links", ("link",), "nothing odd"),
+    ("Hidden text", ("hidden_text", "invisible"), "none found"),
+    ("Plain text", ("html_says_more", "text_says_more"), "says the same"),
+)
+
+
+def _first(facts: list[dict[str, Any]], codes: tuple[str, ...]) -> dict[str, Any] | None:
+    return next((fact for fact in facts if fact["code"].startswith(codes)), None)
+
 
 def found(user: User) -> QuerySet[OutboundMessage]:
     related = ("email__mailbox", "email__conversation", "assistant", "integration", "key", "run__assistant")
@@ -72,6 +84,15 @@ class Case:
     def notices(self) -> list[dict[str, Any]]:
         warned = [fact for fact in self.revision.facts if fact["severity"] == "warn"]
         return [*self.alarms, *warned]
+
+    @property
+    def checks(self) -> list[tuple[str, dict[str, Any] | None, str]]:
+        """What was looked for: its name, the fact if something was found, and the words if nothing was."""
+        facts = self.revision.facts
+        known = [(name, _first(facts, codes), clear) for name, codes, clear in CHECKS]
+        expected = tuple(code for _, codes, _ in CHECKS for code in codes)
+        others = [fact for fact in facts if not fact["code"].startswith(expected)]
+        return [*known, *((fact["label"].capitalize(), fact, "") for fact in others)]
 
     @property
     def foreign_domains(self) -> list[str]:

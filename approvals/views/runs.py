@@ -60,7 +60,7 @@ def run(request: Request, pk: str) -> HttpResponse:
         open_calls=sum(call.output is None for call in calls),
         submitted=sum(call.submitted_at is not None for call in calls),
         turns=turns.of_run(found, calls),
-        messages=messages.order_by("pk"),
+        mails=messages.order_by("pk"),
         mailbox=Mailbox.objects.visible_to(request.user).filter(pk=found.mailbox_id).first(),
         cause=Email.objects.visible_to(request.user).filter(pk=found.email_id).only("subject").first(),
     )

@@ -21,7 +21,7 @@ function fit(frame) {
   twin.removeAttribute("tabindex");
   Object.assign(twin.style, { display: "block", position: "absolute", visibility: "hidden", width: `${width}px` });
   text.after(twin);
-  const height = twin.offsetHeight + 24;
+  const height = twin.offsetHeight * 1.05 + 40;
   twin.remove();
   frame.style.height = `${Math.min(MOST, Math.max(LEAST, height))}px`;
 }
