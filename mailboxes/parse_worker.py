@@ -13,9 +13,13 @@ from pathlib import Path
 CPU_SECONDS = 8
 
 
-def limit(octets: int) -> None:
+def memory_for(octets: int) -> int:
     """Room for the interpreter and its libraries, and for what one message of this size can need."""
-    memory = 400_000_000 + 12 * octets
+    return 400_000_000 + 12 * octets
+
+
+def limit(octets: int) -> None:
+    memory = memory_for(octets)
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -76,10 +76,10 @@ def parse(data: bytes) -> dict[str, Any]:
         reply_to=_addresses(message, "Reply-To"),
         to=_addresses(message, "To"),
         cc=_addresses(message, "Cc"),
-        subject=_line(message.get("Subject"))[:998],
-        message_id=next(iter(headers.message_ids(_raw(message.get("Message-ID")))), ""),
-        in_reply_to=next(iter(headers.message_ids(_raw(message.get("In-Reply-To")))), ""),
-        references=headers.message_ids(_raw(message.get("References")))[-50:],
+        subject=_line(_first(message, "Subject"))[:998],
+        message_id=next(iter(headers.message_ids(_first(message, "Message-ID"))), ""),
+        in_reply_to=next(iter(headers.message_ids(_first(message, "In-Reply-To"))), ""),
+        references=headers.message_ids(_first(message, "References"))[-50:],
     )
     _read_bodies(message, found)
     return asdict(found)
@@ -124,7 +124,7 @@ def _is_attachment(part: Message) -> bool:
 
 
 def _disposition(part: Message) -> str:
-    return _raw(part.get("Content-Disposition")).partition(";")[0].strip().lower()
+    return _first(part, "Content-Disposition").partition(";")[0].strip().lower()
 
 
 def _attachment(part: Message) -> dict[str, Any]:
@@ -174,17 +174,24 @@ def _text_of(html: str) -> str:
 
 
 def _addresses(message: Message, name: str) -> list[list[str]]:
-    values = [_raw(value)[:_FIELD] for value in message.get_all(name, [])[:20]]
     try:
-        pairs = getaddresses([re.sub(r"\s+", " ", value) for value in values])
+        pairs = getaddresses([re.sub(r"\s+", " ", value[:_FIELD]) for value in _all(message, name)[:20]])
     except RecursionError:  # comments in comments in comments
         return []
     pairs = pairs[:MAX_ADDRESSES]
     return [[_line(display)[:200], charsets.scrub(address)[:320]] for display, address in pairs]
 
 
+def _first(message: Message, name: str) -> str:
+    return next(iter(_all(message, name)), "")
+
+
+def _all(message: Message, name: str) -> list[str]:
+    """As they stand: `Message.get` would lose octets outside ASCII."""
+    return [_raw(value) for key, value in message.raw_items() if key.lower() == name.lower()]
+
+
 def _raw(value: object) -> str:
-    """A header as it stands: compat32 gives text, or an object for octets outside ASCII."""
     octets = str(value or "")[: 2 * _FIELD].encode("utf-8", "surrogateescape")
     return charsets.scrub(charsets.decode(octets, "utf-8"))
 

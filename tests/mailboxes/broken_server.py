@@ -1,4 +1,4 @@
-"""A mail server that does as it is told at one chosen step: refuses, stalls, drips, or drops the connection."""
+"""A mail server that does as it is told at one chosen step: refuses, stalls, drips or hangs up."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from typing import Self
 DROP = "drop"
 STALL = "stall"
 DRIP = "drip"
-GOOD = {"connect": "220 mx", "EHLO": "250 mx", "MAIL": "250 ok", "RCPT": "250 ok", "DATA": "354 go", ".": "250 kept"}
+GOOD = {
+    "connect": "220 mx",
+    "EHLO": "250 mx",
+    "MAIL": "250 ok",
+    "RCPT": "250 ok",
+    "DATA": "354 go",
+    ".": "250 kept",
+}
 _MINUTE = 60
 
 
@@ -42,7 +49,11 @@ class BrokenServer:
             yield server
         finally:
             server.over.set()
+            # close alone leaves a thread in accept, and with it the port
+            with suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
             listener.close()
+            thread.join(5)
 
     def _serve(self, listener: socket.socket) -> None:
         with suppress(OSError):
@@ -58,23 +69,29 @@ class BrokenServer:
             return
         while line := stream.readline():
             command = line.decode("latin-1").strip()
-            self.commands.append(command)
-            verb = command.partition(" ")[0].upper()
+            verb, space, rest = command.partition(" ")
+            verb = verb.upper()
+            self.commands.append(f"{verb}{space}{rest}")
             if verb == "QUIT":
                 connection.sendall(b"221 bye\r\n")
                 return
             if not self._answer(connection, verb):
                 return
-            if verb == "DATA" and not self._take(connection, stream):
+            if verb == "DATA" and self._is_taking() and not self._take(connection, stream):
                 return
 
+    def _is_taking(self) -> bool:
+        return str(self.answers.get("DATA", "354")).startswith("354")
+
     def _take(self, connection: socket.socket, stream: Iterator[bytes]) -> bool:
-        if self.answers.get("DATA", "354").startswith("5"):  # type: ignore[union-attr]
-            return True
-        lines = []
+        lines: list[bytes] = []
         if "body" in self.answers:
             next(stream)
-            return self._answer(connection, "body")
+            if self._answer(connection, "body"):
+                # says no and goes on listening, as a server may
+                for _ in stream:
+                    pass
+            return False
         for line in stream:
             if line == b".\r\n":
                 self.kept.append(b"".join(lines))

@@ -11,11 +11,17 @@ MESSAGE_ID = "<1.a@acme.test>"
 
 
 def a_draft(**values: object) -> Draft:
-    usual: dict[str, object] = {"to": ("bob@northwind.example",), "subject": "Your order", "markdown": "Hello Bob."}
+    usual: dict[str, object] = {
+        "to": ("bob@northwind.example",),
+        "subject": "Your order",
+        "markdown": "Hello Bob.",
+    }
     return Draft(**(usual | values))  # type: ignore[arg-type]
 
 
-def an_envelope(draft: Draft | None = None, *, sender_name: str = "Acme Support", **values: object) -> Envelope:
+def an_envelope(
+    draft: Draft | None = None, *, sender_name: str = "Acme Support", **values: object
+) -> Envelope:
     return envelope.build(
         draft or a_draft(**values), sender="support@acme.test", sender_name=sender_name, message_id=MESSAGE_ID
     )

@@ -8,9 +8,18 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from aiosmtpd.smtp import SMTP
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509.oid import NameOID
 from django.core.exceptions import ImproperlyConfigured
+from django.utils import timezone
 from pytest_django import Settings
 
 from mailboxes import delivery
@@ -43,7 +52,9 @@ def failure(data: bytes = DATA, timeout: float = 5.0) -> DeliveryError:
     return caught.value
 
 
-@pytest.mark.parametrize("data", [DATA, frozen(markdown="a **b**\n.\n").data, b".\r\n" * 3, b"a\r\n" * 100_000])
+@pytest.mark.parametrize(
+    "data", [DATA, frozen(markdown="a **b**\n.\n").data, b".\r\n" * 3, b"a\r\n" * 100_000]
+)
 def test_an_independent_server_gets_exactly_the_bytes(smtp_server: RecordingServer, data: bytes) -> None:
     receipt = send(data)
     assert receipt.reply == "250 2.0.0 queued as 1"
@@ -53,9 +64,14 @@ def test_an_independent_server_gets_exactly_the_bytes(smtp_server: RecordingServ
 def test_the_evidence_names_every_step_and_holds_no_body(smtp_server: RecordingServer) -> None:
     steps = send().steps
     assert [step for step, _ in steps] == [
-        f"connect 127.0.0.1:{smtp_server.port}", "EHLO", f"MAIL FROM:<{SENDER}>",
-        "RCPT TO:<a@x.test>", "RCPT TO:<b@x.test>", "DATA", "(message) .",
-    ]  # fmt: skip
+        f"connect 127.0.0.1:{smtp_server.port}",
+        "EHLO",
+        f"MAIL FROM:<{SENDER}>",
+        "RCPT TO:<a@x.test>",
+        "RCPT TO:<b@x.test>",
+        "DATA",
+        "(message) .",
+    ]
     assert all(re.match(r"\d{3} ", reply) for _, reply in steps)
     assert "two" not in json.dumps(steps)
 
@@ -102,12 +118,21 @@ def test_nothing_is_sent_before_data_and_leaving_takes_the_offer_back(settings: 
 @pytest.mark.parametrize(
     ("step", "reply", "permanent"),
     [
-        ("connect", "554 go away", False), ("connect", "421 busy", False), ("EHLO", "500 what", False),
-        ("MAIL", "550 not you", True), ("MAIL", "451 later", False), ("MAIL", "421 closing", False),
-        ("DATA", "554 no", True), ("DATA", "451 later", False), ("DATA", "250 eh", False),
-        ("dot", "554 spam", True), ("dot", "550-5.7.1 no\r\n550 never", True), ("dot", "452 full", False), ("dot", "421 closing", False),
+        ("connect", "554 go away", False),
+        ("connect", "421 busy", False),
+        ("EHLO", "500 what", False),
+        ("MAIL", "550 not you", True),
+        ("MAIL", "451 later", False),
+        ("MAIL", "421 closing", False),
+        ("DATA", "554 no", True),
+        ("DATA", "451 later", False),
+        ("DATA", "250 eh", False),
+        ("dot", "554 spam", True),
+        ("dot", "550-5.7.1 no\r\n550 never", True),
+        ("dot", "452 full", False),
+        ("dot", "421 closing", False),
     ],
-)  # fmt: skip
+)
 def test_a_refusal_is_known_and_says_whether_to_try_again(
     settings: Settings, step: str, reply: str, permanent: bool
 ) -> None:
@@ -119,7 +144,9 @@ def test_a_refusal_is_known_and_says_whether_to_try_again(
 
 @pytest.mark.parametrize("misdeed", [DROP, STALL, DRIP, "garbage", "25"])
 @pytest.mark.parametrize("step", ["connect", "EHLO", "MAIL", "RCPT", "DATA"])
-def test_what_goes_wrong_before_the_bytes_is_surely_not_sent(settings: Settings, step: str, misdeed: str) -> None:
+def test_what_goes_wrong_before_the_bytes_is_surely_not_sent(
+    settings: Settings, step: str, misdeed: str
+) -> None:
     with broken(settings, **{step: misdeed}) as server:
         started = time.monotonic()
         error = failure(timeout=0.4)
@@ -128,7 +155,9 @@ def test_what_goes_wrong_before_the_bytes_is_surely_not_sent(settings: Settings,
     assert server.kept == []
 
 
-@pytest.mark.parametrize("misdeed", [DROP, STALL, DRIP, "garbage", "25", "100 hm", "354 again", "250-half\r\n", "x" * 9000])
+@pytest.mark.parametrize(
+    "misdeed", [DROP, STALL, DRIP, "garbage", "25", "100 hm", "354 again", "250-half\r\n", "x" * 9000]
+)
 def test_a_lost_answer_to_the_final_dot_is_unknown(settings: Settings, misdeed: str) -> None:
     with broken(settings, dot=misdeed) as server:
         error = failure(timeout=0.4)
@@ -137,12 +166,16 @@ def test_a_lost_answer_to_the_final_dot_is_unknown(settings: Settings, misdeed: 
     assert error.steps[-1][0] == "(message) ."
 
 
-@pytest.mark.parametrize("misdeed", [DROP, "451 enough", "552 too large"])
-def test_a_server_that_breaks_off_before_the_dot_has_not_accepted(settings: Settings, misdeed: str) -> None:
+@pytest.mark.parametrize(
+    ("misdeed", "permanent"), [(DROP, False), ("451 enough", False), ("552 too large", True)]
+)
+def test_a_server_that_breaks_off_before_the_dot_has_not_accepted(
+    settings: Settings, misdeed: str, permanent: bool
+) -> None:
     with broken(settings, body=misdeed) as server:
         # more than the buffers hold, so that the server surely breaks off while we send
         error = failure(b"Subject: x\r\n\r\n" + b"filler\r\n" * 2_000_000)
-    assert error.unknown is False
+    assert (error.permanent, error.unknown) == (permanent, False)
     assert server.kept == []
 
 
@@ -166,7 +199,9 @@ def test_nobody_listening_is_temporary(settings: Settings) -> None:
     assert (error.permanent, error.unknown) == (False, False)
 
 
-@pytest.mark.parametrize(("sender", "to"), [("a@x.test\r\nRCPT TO:<e@evil.test>", TO), (SENDER, ["<@a:b@x.test>"]), (SENDER, [])])
+@pytest.mark.parametrize(
+    ("sender", "to"), [("a@x.test\r\nRCPT TO:<e@evil.test>", TO), (SENDER, ["<@a:b@x.test>"]), (SENDER, [])]
+)
 def test_addresses_are_looked_at_once_more(settings: Settings, sender: str, to: list[str]) -> None:
     with broken(settings) as server, pytest.raises(DeliveryError) as caught, delivery.offer(sender, to):
         pass
@@ -207,7 +242,11 @@ def test_starttls_that_fails_is_not_carried_on_in_the_clear(settings: Settings) 
 
 
 def test_ehlo_says_the_public_name(settings: Settings) -> None:
-    for url, name in (("https://mail.acme.test", "mail.acme.test"), ("http://127.0.0.1:8000", "[127.0.0.1]"), ("http://[::1]:8", "[IPv6:::1]")):
+    for url, name in (
+        ("https://mail.acme.test", "mail.acme.test"),
+        ("http://127.0.0.1:8000", "[127.0.0.1]"),
+        ("http://[::1]:8", "[IPv6:::1]"),
+    ):
         settings.PUBLIC_URL = url
         with broken(settings) as server:
             send()
@@ -243,9 +282,20 @@ def test_email_urls(url: str, server: Server) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["mx.test", "http://mx.test", "smtp://", "smtp://mx.test:x", "smtp://mx.test:0", "smtp://mx.test:99999", "smtp://mx.test/path",
-     "smtp://u:secret@mx.test?tls=maybe", "smtp://u:secret@mx.test?ssl=1", "smtp://[::1", "://"],
-)  # fmt: skip
+    [
+        "mx.test",
+        "http://mx.test",
+        "smtp://",
+        "smtp://mx.test:x",
+        "smtp://mx.test:0",
+        "smtp://mx.test:99999",
+        "smtp://mx.test/path",
+        "smtp://u:secret@mx.test?tls=maybe",
+        "smtp://u:secret@mx.test?ssl=1",
+        "smtp://[::1",
+        "://",
+    ],
+)
 def test_a_wrong_email_url_is_a_clear_sentence_without_its_secrets(settings: Settings, url: str) -> None:
     settings.EMAIL_URL = url
     with pytest.raises(ImproperlyConfigured, match=r"^EMAIL_URL .*\.$") as caught:
@@ -257,3 +307,48 @@ def test_a_loopback_server_may_sign_its_own_certificate_and_nobody_else_may() ->
     assert delivery._tls(Server("localhost", 25)).verify_mode == ssl.CERT_NONE
     assert delivery._tls(Server("mx.test", 25)).verify_mode == ssl.CERT_REQUIRED
     assert delivery._tls(Server("mx.test", 25)).check_hostname
+
+
+def a_certificate(folder: Path) -> ssl.SSLContext:
+    """Self-signed, for localhost."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = timezone.now()
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(1), now + timedelta(1))
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file = folder / "both.pem"
+    file.write_bytes(private + builder.sign(key, SHA256()).public_bytes(serialization.Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    return context
+
+
+class TlsServer(RecordingServer):
+    context: ssl.SSLContext
+
+    def factory(self) -> SMTP:
+        return SMTP(self, tls_context=self.context, require_starttls=True)
+
+
+def test_the_bytes_go_encrypted_when_the_server_offers_it(settings: Settings, tmp_path: Path) -> None:
+    TlsServer.context = a_certificate(tmp_path)
+    with TlsServer.running() as server:
+        settings.EMAIL_URL = f"smtp://127.0.0.1:{server.port}?tls=required"
+        assert ["STARTTLS", "220 Ready to start TLS"] in send().steps
+        assert server.messages == [(SENDER, TO, DATA)]
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused_off_this_machine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    TlsServer.context = a_certificate(tmp_path)
+    with TlsServer.running() as server:
+        session = delivery._Session(Server("127.0.0.1", server.port), 5)
+        strict = ssl.create_default_context()
+        monkeypatch.setattr(delivery, "_tls", lambda _server: strict)
+        with pytest.raises(DeliveryError, match="certificate"):
+            session.open()
+        session.close()
+    assert server.messages == []

@@ -41,21 +41,74 @@ def test_ascii_and_idna_addresses_come_out_as_they_go_on_the_wire(given: str, no
 @pytest.mark.parametrize(
     "text",
     [
-        "", " ", "@", "a", "a@", "@x.test", "a@@x.test", "a@b@x.test",
-        "a@x.test,b@x.test", "a@x.test;b@x.test", "a@x.test b@x.test", "a@x.test\tb@x.test",
-        "Bob <bob@x.test>", "<bob@x.test>", "<@relay.test:bob@x.test>", "@relay.test:bob@x.test",
-        "friends: a@x.test, b@x.test;", "bob@x.test (Bob)", "(Bob)bob@x.test", "bob(x)@x.test",
-        '"bob"@x.test', '"a b"@x.test', '"a@evil.test"@x.test', "bob%evil.test@x.test", "evil.test!bob@x.test",
-        "=?utf-8?q?bob?=@x.test", "=?utf-8?q?bob=40evil.test=2C?=@x.test", "bob@=?utf-8?q?x.test?=",
-        "bob@x.test\r\nBcc: e@evil.test", "bob@x.test\n", "bob\0@x.test", "bob@x\0.test", "bob@x.test\x85",
-        "bob@x.test\u2028", "bob\u200b@x.test", "bob@x\u202e.test", "bob@x\u00ad.test", "\ud800@x.test", "bob@\ud800.test",
-        "jörg@x.test", "bоb@x.test",  # noqa: RUF001 (the second o is Cyrillic)
-        "a..b@x.test", ".a@x.test", "a.@x.test", "a@x..test", "a@.x.test", "a@x.test.", "a@-x.test", "a@x-.test",
-        "a@x_y.test", "a@[127.0.0.1]", "a@127.0.0.1", "a@[IPv6:::1]", "a@single", "a@xn--", "a@xn--a.test",
-        "a@\uff58.test", "a@x\u3002test", "a@x\uff0etest", "a@\u24d4vil.test", "a@\u2100.test", "a@x.t/est",
-        "x" * 65 + "@x.test", "a@" + "x" * 64 + ".test", "a@" + ".".join(["x" * 60] * 5) + ".test", "a" * 100_000,
+        "",
+        " ",
+        "@",
+        "a",
+        "a@",
+        "@x.test",
+        "a@@x.test",
+        "a@b@x.test",
+        "a@x.test,b@x.test",
+        "a@x.test;b@x.test",
+        "a@x.test b@x.test",
+        "a@x.test\tb@x.test",
+        "Bob <bob@x.test>",
+        "<bob@x.test>",
+        "<@relay.test:bob@x.test>",
+        "@relay.test:bob@x.test",
+        "friends: a@x.test, b@x.test;",
+        "bob@x.test (Bob)",
+        "(Bob)bob@x.test",
+        "bob(x)@x.test",
+        '"bob"@x.test',
+        '"a b"@x.test',
+        '"a@evil.test"@x.test',
+        "bob%evil.test@x.test",
+        "evil.test!bob@x.test",
+        "=?utf-8?q?bob?=@x.test",
+        "=?utf-8?q?bob=40evil.test=2C?=@x.test",
+        "bob@=?utf-8?q?x.test?=",
+        "bob@x.test\r\nBcc: e@evil.test",
+        "bob@x.test\n",
+        "bob\0@x.test",
+        "bob@x\0.test",
+        "bob@x.test\x85",
+        "bob@x.test\u2028",
+        "bob\u200b@x.test",
+        "bob@x\u202e.test",
+        "bob@x\u00ad.test",
+        "\ud800@x.test",
+        "bob@\ud800.test",
+        "jörg@x.test",
+        "bоb@x.test",  # noqa: RUF001 (the second o is Cyrillic)
+        "a..b@x.test",
+        ".a@x.test",
+        "a.@x.test",
+        "a@x..test",
+        "a@.x.test",
+        "a@x.test.",
+        "a@-x.test",
+        "a@x-.test",
+        "a@x_y.test",
+        "a@[127.0.0.1]",
+        "a@127.0.0.1",
+        "a@[IPv6:::1]",
+        "a@single",
+        "a@xn--",
+        "a@xn--a.test",
+        "a@\uff58.test",
+        "a@x\u3002test",
+        "a@x\uff0etest",
+        "a@\u24d4vil.test",
+        "a@\u2100.test",
+        "a@x.t/est",
+        "x" * 65 + "@x.test",
+        "a@" + "x" * 64 + ".test",
+        "a@" + ".".join(["x" * 60] * 5) + ".test",
+        "a" * 100_000,
     ],
-)  # fmt: skip
+)
 def test_everything_but_one_bare_address_is_refused_with_a_sentence(text: str) -> None:
     with pytest.raises(ValueError, match=r"\.$") as caught:
         normalize_address(text)
@@ -77,10 +130,16 @@ def test_whatever_comes_in_an_address_that_comes_out_is_bare_and_stays_the_same(
 
 
 def test_errors_name_each_field_once_and_all_of_them() -> None:
-    found = errors_of(to=("a@x.test", "no", "b@x.test"), cc=("<c@x.test>",), bcc=("ü@x.test",), subject="", markdown="")
+    found = errors_of(
+        to=("a@x.test", "no", "b@x.test"), cc=("<c@x.test>",), bcc=("ü@x.test",), subject="", markdown=""
+    )
     assert found == {
-        "to[1]": "invalid", "cc[0]": "invalid", "bcc[0]": "invalid", "subject": "required", "markdown": "required",
-    }  # fmt: skip
+        "to[1]": "invalid",
+        "cc[0]": "invalid",
+        "bcc[0]": "invalid",
+        "subject": "required",
+        "markdown": "required",
+    }
 
 
 def test_fifty_recipients_in_all_and_at_least_one_in_to() -> None:
@@ -92,7 +151,9 @@ def test_fifty_recipients_in_all_and_at_least_one_in_to() -> None:
 
 def test_whoever_is_named_twice_stays_where_they_were_named_first() -> None:
     built = an_envelope(
-        a_draft(to=("a@x.test", "A@X.test"), cc=("b@x.test", "a@x.test"), bcc=("b@X.TEST", "c@x.test", "a@x.test"))
+        a_draft(
+            to=("a@x.test", "A@X.test"), cc=("b@x.test", "a@x.test"), bcc=("b@X.TEST", "c@x.test", "a@x.test")
+        )
     )
     assert (built.to, built.cc, built.bcc) == (("a@x.test",), ("b@x.test",), ("c@x.test",))
     assert built.recipients == ("a@x.test", "b@x.test", "c@x.test")
@@ -101,15 +162,31 @@ def test_whoever_is_named_twice_stays_where_they_were_named_first() -> None:
 @pytest.mark.parametrize(
     "subject",
     [
-        "a\nb", "a\r\nBcc: x@evil.test", "a\0", "a\tb", "a\x7f", "a\x85b", "a\u2028b", "a\u2029b", "\ud800",
-        "=?utf-8?q?a=0D=0ABcc:_x@evil.test?=", "=?utf-8?b?YQ0KQmNjOiB4QGV2aWwudGVzdA==?=", "=?us-ascii?Q?=0a?=",
-        "=?utf-8?q?=00?=", "=?utf-8?q?=E2=80=A8?=", "=?utf-7?q?+AA0ACg-Bcc:?=", "=?utf-16?b?AAoACg==?=",
+        "a\nb",
+        "a\r\nBcc: x@evil.test",
+        "a\0",
+        "a\tb",
+        "a\x7f",
+        "a\x85b",
+        "a\u2028b",
+        "a\u2029b",
+        "\ud800",
+        "=?utf-8?q?a=0D=0ABcc:_x@evil.test?=",
+        "=?utf-8?b?YQ0KQmNjOiB4QGV2aWwudGVzdA==?=",
+        "=?us-ascii?Q?=0a?=",
+        "=?utf-8?q?=00?=",
+        "=?utf-8?q?=E2=80=A8?=",
+        "=?utf-7?q?+AA0ACg-Bcc:?=",
+        "=?utf-16?b?AAoACg==?=",
         # a word inside a word, and one whose halves are neighbours
-        "=?utf-8?q?=3D=3Futf-8=3Fq=3F=0D=0A=3F=3D?=", "=?utf-8?q?=3D=3Futf-8=3Fq=3F=3D0D=3D0A=3F=3D?=",
-        "=?utf-8?q?=3D=3Futf-8?= =?utf-8?q?=3Fq=3F=3D0D=3D0A=3F=3D?=", "=?x?q?=3D=3Fx?= =?y?q?=3Fq=3F=3D0A=3F=3D?=",
-        "=?utf-8*en?q?=0A?=", "=?utf-8?q ?=0A?=",
+        "=?utf-8?q?=3D=3Futf-8=3Fq=3F=0D=0A=3F=3D?=",
+        "=?utf-8?q?=3D=3Futf-8=3Fq=3F=3D0D=3D0A=3F=3D?=",
+        "=?utf-8?q?=3D=3Futf-8?= =?utf-8?q?=3Fq=3F=3D0D=3D0A=3F=3D?=",
+        "=?x?q?=3D=3Fx?= =?y?q?=3Fq=3F=3D0A=3F=3D?=",
+        "=?utf-8*en?q?=0A?=",
+        "=?utf-8?q ?=0A?=",
     ],
-)  # fmt: skip
+)
 def test_a_subject_out_of_which_a_line_break_or_control_character_comes_is_refused(subject: str) -> None:
     assert errors_of(subject=subject) == {"subject": "invalid"}
 
@@ -136,7 +213,9 @@ def test_a_display_name_is_held_to_the_same(name: str) -> None:
     assert [error.field for error in caught.value.errors] == ["from_name"]
 
 
-@pytest.mark.parametrize("reference", ["", "x", "<a>", "<a@b>\r\nBcc: x@evil.test", "<a b@c>", "<=?utf-8?q?=0A?=@b>", "<ü@b>"])
+@pytest.mark.parametrize(
+    "reference", ["", "x", "<a>", "<a@b>\r\nBcc: x@evil.test", "<a b@c>", "<=?utf-8?q?=0A?=@b>", "<ü@b>"]
+)
 def test_message_ids_are_well_formed(reference: str) -> None:
     def build(**values: object) -> list[str]:
         usual: dict[str, object] = {"sender": "support@acme.test", "sender_name": "", "message_id": "<a@b>"}
@@ -173,8 +252,10 @@ def test_bodies_hold_no_control_characters(body: str) -> None:
 
 def test_what_is_not_text_is_named_by_its_path() -> None:
     assert errors_of(to=(5,), subject=None, markdown=["x"]) == {
-        "to[0]": "invalid", "subject": "invalid", "markdown": "invalid",
-    }  # fmt: skip
+        "to[0]": "invalid",
+        "subject": "invalid",
+        "markdown": "invalid",
+    }
 
 
 def test_html_alone_brings_its_own_plain_text() -> None:

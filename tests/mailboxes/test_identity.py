@@ -27,9 +27,15 @@ NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 def a_block(**values: Any) -> list[str]:
     made = frozen(cc=("c@x.test",), bcc=("secret@x.test",))
     usual: dict[str, Any] = {
-        "frozen": made.data, "sender": made.sender, "recipients": made.recipients, "message_id": MESSAGE_ID,
-        "approved": True, "oversight": "gated_send", "operator": "Acme Ltd, Köln", "now": NOW,
-    }  # fmt: skip
+        "frozen": made.data,
+        "sender": made.sender,
+        "recipients": made.recipients,
+        "message_id": MESSAGE_ID,
+        "approved": True,
+        "oversight": "gated_send",
+        "operator": "Acme Ltd, Köln",
+        "now": NOW,
+    }
     block = identity.dispatch_block(**(usual | values))
     check_wire(block + made.data)
     return block.decode().replace("\r\n ", "").split("\r\n")[:-1]
@@ -45,11 +51,20 @@ def test_the_block_is_a_date_a_notice_and_the_signed_identity() -> None:
     claims = identity.verify(value)
     made = frozen(cc=("c@x.test",), bcc=("secret@x.test",))
     assert claims == {
-        "ai_generated": True, "approved": True, "body_hash": hashlib.sha256(made.data).hexdigest(), "capabilities": ["send"],
-        "iat": int(NOW.timestamp()), "message_id": MESSAGE_ID, "operator": "Acme Ltd, Köln", "oversight": "gated_send",
-        "recipients_hash": hashlib.sha256(b"bob@northwind.example\nc@x.test").hexdigest(), "reputation_hash": "",
-        "sender": "support@acme.test", "service": "counterseal", "verified_operator": False,
-    }  # fmt: skip
+        "ai_generated": True,
+        "approved": True,
+        "body_hash": hashlib.sha256(made.data).hexdigest(),
+        "capabilities": ["send"],
+        "iat": int(NOW.timestamp()),
+        "message_id": MESSAGE_ID,
+        "operator": "Acme Ltd, Köln",
+        "oversight": "gated_send",
+        "recipients_hash": hashlib.sha256(b"bob@northwind.example\nc@x.test").hexdigest(),
+        "reputation_hash": "",
+        "sender": "support@acme.test",
+        "service": "counterseal",
+        "verified_operator": False,
+    }
 
 
 @pytest.mark.django_db
@@ -69,7 +84,18 @@ def test_anyone_can_verify_it_with_the_public_key_alone() -> None:
 def test_a_changed_or_foreign_header_is_refused() -> None:
     header = a_block()[2].partition(": ")[2]
     payload, _, signature = header.partition(".")
-    for forged in ("", ".", "x.y", payload, f"{payload}.", f"{payload}.AAAA", f"{payload[:-2]}AA.{signature}", f"{payload}.{'A' * 86}", f"ü.{signature}", f"{'W' * 100000}.{signature}"):
+    for forged in (
+        "",
+        ".",
+        "x.y",
+        payload,
+        f"{payload}.",
+        f"{payload}.AAAA",
+        f"{payload[:-2]}AA.{signature}",
+        f"{payload}.{'A' * 86}",
+        f"ü.{signature}",
+        f"{'W' * 100000}.{signature}",
+    ):
         with pytest.raises(InvalidIdentity):
             identity.verify(forged)
     SigningKey.objects.all().delete()
@@ -81,7 +107,9 @@ def test_a_changed_or_foreign_header_is_refused() -> None:
 def test_old_mail_still_verifies_after_a_new_key_came() -> None:
     header = a_block()[2].partition(": ")[2]
     old = SigningKey.objects.get()
-    SigningKey.objects.create(pk=2, private_pem_encrypted=old.private_pem_encrypted, public_pem=old.public_pem)
+    SigningKey.objects.create(
+        pk=2, private_pem_encrypted=old.private_pem_encrypted, public_pem=old.public_pem
+    )
     assert identity.verify(header)["message_id"] == MESSAGE_ID
 
 

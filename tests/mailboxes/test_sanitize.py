@@ -18,10 +18,22 @@ from mailboxes.sanitize import clean
         ("color:rgba(0,0,0,.5)", "color:rgba(0,0,0,0.5)"),
         ("background:#fff url(https://t.test/x.png) no-repeat", "background-color:#ffffff"),
         ("background:linear-gradient(90deg, #06f, red)", "background-color:#0066ff"),
-        ("font-size:14px;font-weight:bold;font-family:Arial, 'Open Sans'", "font-size:14px;font-weight:bold;font-family:arial, 'open sans'"),
-        ("padding:4px 8px;margin:0 auto;text-align:center;border:1px solid #ccc", "padding:4px 8px;margin:0 auto;text-align:center;border:1px solid #ccc"),
-        ("display:none;visibility:hidden;opacity:0;position:absolute;left:-9px;z-index:9;transform:scale(0)", ""),
-        ("margin:-5px;padding:9999px;font-size:900px;line-height:0;letter-spacing:-9px;text-indent:-9px;height:0;width:0", ""),
+        (
+            "font-size:14px;font-weight:bold;font-family:Arial, 'Open Sans'",
+            "font-size:14px;font-weight:bold;font-family:arial, 'open sans'",
+        ),
+        (
+            "padding:4px 8px;margin:0 auto;text-align:center;border:1px solid #ccc",
+            "padding:4px 8px;margin:0 auto;text-align:center;border:1px solid #ccc",
+        ),
+        (
+            "display:none;visibility:hidden;opacity:0;position:absolute;left:-9px;z-index:9;transform:scale(0)",
+            "",
+        ),
+        (
+            "margin:-5px;padding:9999px;font-size:900px;line-height:0;letter-spacing:-9px;text-indent:-9px;height:0;width:0",
+            "",
+        ),
         ("color:var(--x);background:url(x);color:expression(alert(1));font-family:url(x)", ""),
         (r"col\6fr:red;color:\72 ed;background:u\72l(x)", ""),
         ("color:red;/*;display:none", "color:#ff0000"),
@@ -29,17 +41,52 @@ from mailboxes.sanitize import clean
         ("color:lab(50% 0 0);color:currentcolor;color:inherit", ""),
         ("font-size:calc(0px);font-size:clamp(0px,1px,2px);font-size:-5px", ""),
     ],
-)  # fmt: skip
+)
 def test_only_a_closed_list_of_properties_and_values_stays(style: str, kept: str) -> None:
     assert styles.keep(style) == kept
 
 
 PIECES = st.sampled_from(
-    ["<p>", "</p>", "<b>", "</b>", '<a href="https://x.test/?a=1&amp;b">', "</a>", "<table>", "<tr>", "<td bgcolor=#fff>", "</table>",
-     '<div style="color:white;display:none;font-size:.5em">', "</div>", "<img src=cid:a alt='\"<'>", "<script>", "</script>", "<!--", "-->",
-     "&lt;", "&amp;amp;", "&nbsp;", "&#0;", "&#x202e;", "<mark title=x>", "<body style='background:red'>", "</body>", "<svg>", "<style>",
-     "</style>", "<title>", "<br/>", "<font color=red size=+3>", "<pre>\n\n", "<li>", "<ul>", "<plaintext", "<noscript>", "<x y='>'>"]
-)  # fmt: skip
+    [
+        "<p>",
+        "</p>",
+        "<b>",
+        "</b>",
+        '<a href="https://x.test/?a=1&amp;b">',
+        "</a>",
+        "<table>",
+        "<tr>",
+        "<td bgcolor=#fff>",
+        "</table>",
+        '<div style="color:white;display:none;font-size:.5em">',
+        "</div>",
+        "<img src=cid:a alt='\"<'>",
+        "<script>",
+        "</script>",
+        "<!--",
+        "-->",
+        "&lt;",
+        "&amp;amp;",
+        "&nbsp;",
+        "&#0;",
+        "&#x202e;",
+        "<mark title=x>",
+        "<body style='background:red'>",
+        "</body>",
+        "<svg>",
+        "<style>",
+        "</style>",
+        "<title>",
+        "<br/>",
+        "<font color=red size=+3>",
+        "<pre>\n\n",
+        "<li>",
+        "<ul>",
+        "<plaintext",
+        "<noscript>",
+        "<x y='>'>",
+    ]
+)
 HTML = st.lists(PIECES | st.text(max_size=8), max_size=25).map("".join)
 
 
@@ -77,7 +124,12 @@ def test_the_reader_of_the_result_sees_every_piece_of_it(html: str) -> None:
 
 
 def test_no_element_outside_the_list_survives() -> None:
-    assert clean("<script>a</script><style>b</style><title>c</title><template>d</template><x-y>e</x-y><button>f</button>") == "e"
+    assert (
+        clean(
+            "<script>a</script><style>b</style><title>c</title><template>d</template><x-y>e</x-y><button>f</button>"
+        )
+        == "e"
+    )
 
 
 def test_the_colours_of_the_body_survive_on_a_div() -> None:
@@ -89,18 +141,43 @@ def test_the_colours_of_the_body_survive_on_a_div() -> None:
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("white", "#ffffff"), ("#FFF", "#ffffff"), ("#ffff", "#ffffff"), ("#11223380", "#112233"), ("112233", "#112233"),
-        ("rgb(1,2,3)", "#010203"), ("rgb(1 2 3 / 50%)", "#010203"), ("RGBA(300,-5,3,.5)", "#ff0003"), ("hsl(120,100%,50%)", "#00ff00"),
-        ("hsl(.5turn 100% 50%)", "#00ffff"), ("hsla(0, 0%, 100%, 1)", "#ffffff"),
+        ("white", "#ffffff"),
+        ("#FFF", "#ffffff"),
+        ("#ffff", "#ffffff"),
+        ("#11223380", "#112233"),
+        ("112233", "#112233"),
+        ("rgb(1,2,3)", "#010203"),
+        ("rgb(1 2 3 / 50%)", "#010203"),
+        ("RGBA(300,-5,3,.5)", "#ff0003"),
+        ("hsl(120,100%,50%)", "#00ff00"),
+        ("hsl(.5turn 100% 50%)", "#00ffff"),
+        ("hsla(0, 0%, 100%, 1)", "#ffffff"),
     ],
-)  # fmt: skip
+)
 def test_colours_are_read_as_browsers_read_them(text: str, value: str) -> None:
     found = colors.parse(text)
     assert found is not None
     assert found.hexadecimal == value
 
 
-@pytest.mark.parametrize("text", ["", "#", "#12", "fff", "#ggg", "rgb(1,2)", "rgb(a,b,c)", "rgb(1,2,3", "hsl(x,1%,1%)", "var(--a)", "inherit", "rgb(1e999,0,0)", "rgb(nan,0,0)"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "#",
+        "#12",
+        "fff",
+        "#ggg",
+        "rgb(1,2)",
+        "rgb(a,b,c)",
+        "rgb(1,2,3",
+        "hsl(x,1%,1%)",
+        "var(--a)",
+        "inherit",
+        "rgb(1e999,0,0)",
+        "rgb(nan,0,0)",
+    ],
+)
 def test_what_is_no_colour_is_none(text: str) -> None:
     assert colors.parse(text) is None
 
