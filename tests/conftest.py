@@ -49,7 +49,9 @@ def _seeds(request: pytest.FixtureRequest) -> None:
     """The rows that migrations make, which the flush after a transactional test takes away."""
     if {"db", "transactional_db", "live_server_asgi"} & set(request.fixturenames):
         request.getfixturevalue(
-            "transactional_db" if {"transactional_db", "live_server_asgi"} & set(request.fixturenames) else "db"
+            "transactional_db"
+            if {"transactional_db", "live_server_asgi"} & set(request.fixturenames)
+            else "db"
         )
         Account.objects.get_or_create(pk=1)
 

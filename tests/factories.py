@@ -29,7 +29,11 @@ def a_connection(script: list[dict[str, Any]] | None = None, **fields: Any) -> C
 
 
 def an_assistant(
-    name: str = "", *, mailboxes: Sequence[Mailbox] = (), scopes: Sequence[str] = ("read", "send"), **fields: Any
+    name: str = "",
+    *,
+    mailboxes: Sequence[Mailbox] = (),
+    scopes: Sequence[str] = ("read", "send"),
+    **fields: Any,
 ) -> Assistant:
     name = name or f"Assistant {next(_number)}"
     assistant = Assistant.objects.create(name=name, scopes=list(scopes), **fields)

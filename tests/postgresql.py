@@ -51,8 +51,15 @@ def _reachable(installed: Path, home: Path, account: int | None) -> Path:
 
 def _run(home: Path, account: int | None, *command: str) -> None:
     done = subprocess.run(
-        command, user=account, cwd=home, env={"LC_ALL": "C", "PATH": os.defpath}, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, timeout=60, check=False,
+        command,
+        user=account,
+        cwd=home,
+        env={"LC_ALL": "C", "PATH": os.defpath},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
     )
     if done.returncode:
         raise NoServer(f"{Path(command[0]).name} failed: {' '.join(done.stdout.split())[-300:]}")
@@ -70,7 +77,19 @@ def server() -> Iterator[str]:
         data.mkdir(mode=0o700)
         if account is not None:
             os.chown(data, account, -1)
-        _run(home, account, f"{binaries}/initdb", "-D", f"{data}", "-U", "postgres", "-A", "trust", "-E", "utf8")
+        _run(
+            home,
+            account,
+            f"{binaries}/initdb",
+            "-D",
+            f"{data}",
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "-E",
+            "utf8",
+        )
         options = " ".join([f"-c {setting}" for setting in SETTINGS] + ["-c listen_addresses=", f"-k {data}"])
         control = (f"{binaries}/pg_ctl", "-w", "-D", f"{data}")
         _run(home, account, *control, "-l", f"{data}/log", "-o", options, "start")

@@ -70,7 +70,7 @@ class Up:
 
     @property
     def url(self) -> str:
-        return re.findall(r"http://\S+", "".join(self.lines))[0]
+        return str(re.findall(r"http://\S+", "".join(self.lines))[0])
 
     @property
     def smtp(self) -> tuple[str, int]:

@@ -9,7 +9,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import uvicorn
 from aiosmtpd.controller import Controller
@@ -80,14 +80,15 @@ class RecordingServer(Controller):
 
     def factory(self) -> SMTP:
         self.connections += 1
-        return super().factory()
+        return cast("SMTP", super().factory())  # type: ignore[no-untyped-call]
 
     def _trigger_server(self) -> None:
         # port 0 was asked for: learn the real one before aiosmtpd connects to it
-        self.port = self.server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
-        for sock in self.server.sockets:  # type: ignore[union-attr]
+        assert isinstance(self.server, asyncio.Server)
+        for sock in self.server.sockets:
+            self.port = sock.getsockname()[1]
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        super()._trigger_server()
+        super()._trigger_server()  # type: ignore[no-untyped-call]
 
     async def handle_RCPT(
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]

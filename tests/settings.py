@@ -8,7 +8,15 @@ import tempfile
 _data = tempfile.mkdtemp(prefix="counterseal-test-")
 atexit.register(shutil.rmtree, _data, ignore_errors=True)
 
-for _name in ("BROKER_URL", "EMAIL_URL", "PUBLIC_URL", "INTERNAL_URL", "DEBUG", "ALLOWED_HOSTS", "WRITE_LIMIT"):
+for _name in (
+    "BROKER_URL",
+    "EMAIL_URL",
+    "PUBLIC_URL",
+    "INTERNAL_URL",
+    "DEBUG",
+    "ALLOWED_HOSTS",
+    "WRITE_LIMIT",
+):
     os.environ.pop(_name, None)
 os.environ["DATA_DIR"] = _data
 os.environ["DATABASE_URL"] = os.environ.get("TEST_DATABASE_URL", "")
@@ -24,4 +32,6 @@ if IS_SQLITE:
     # a file, not memory: threads and the live server share it
     _database["TEST"] = {"NAME": f"{_data}/test.sqlite3"}
     # an fsync per commit guards against power loss, which no test can show
-    _database["OPTIONS"]["init_command"] = "PRAGMA journal_mode=WAL;PRAGMA synchronous=OFF;PRAGMA foreign_keys=ON;"
+    _database["OPTIONS"]["init_command"] = (
+        "PRAGMA journal_mode=WAL;PRAGMA synchronous=OFF;PRAGMA foreign_keys=ON;"
+    )

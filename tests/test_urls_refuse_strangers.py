@@ -32,11 +32,16 @@ def routes(patterns: list[URLPattern | URLResolver], prefix: str = "") -> Iterat
         if isinstance(pattern, URLResolver):
             yield from routes(pattern.url_patterns, route)
         else:
-            yield route, "/" + re.sub(r"<(?:(\w+):)?\w+>", lambda found: sample(found[1]), route.replace("^", ""))
+            yield (
+                route,
+                "/" + re.sub(r"<(?:(\w+):)?\w+>", lambda found: sample(found[1]), route.replace("^", "")),
+            )
 
 
 def sample(converter: str | None) -> str:
-    return "1" if converter == "int" else "00000000-0000-0000-0000-000000000000" if converter == "uuid" else "x"
+    return (
+        "1" if converter == "int" else "00000000-0000-0000-0000-000000000000" if converter == "uuid" else "x"
+    )
 
 
 ALL = dict(routes(get_resolver().url_patterns))

@@ -31,7 +31,7 @@ class Worker:
 
     def stop(self) -> None:
         # read by the consumer's loop, which then ends in a warm shutdown
-        celery.worker.state.should_stop = 0
+        celery.worker.state.should_stop = 0  # type: ignore[assignment]
 
     def join(self, deadline: float) -> bool:
         self._thread.join(max(0.0, deadline - time.monotonic()))
@@ -43,7 +43,7 @@ class Schedule:
 
     def __init__(self, app: WakingCelery) -> None:
         # the interval bounds how long it sleeps through a stop
-        self._service = Service(app, max_interval=1, scheduler_cls=Scheduler, remote_control=False)
+        self._service = Service(app, max_interval=1, scheduler_cls=Scheduler)
         self._thread = threading.Thread(target=self._service.start, name="celery-beat", daemon=True)
 
     def start(self) -> None:

@@ -33,7 +33,8 @@ class Lane:
         self._wakes = 0
         self._stopping = False
         self._threads = [
-            threading.Thread(target=self._run, name=f"{task}-{number}", daemon=True) for number in range(threads)
+            threading.Thread(target=self._run, name=f"{task}-{number}", daemon=True)
+            for number in range(threads)
         ]
 
     def start(self) -> None:
@@ -62,13 +63,15 @@ class Lane:
 
     def _run(self) -> None:
         seen = 0
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda seen=seen: self._stopping or self._wakes != seen)
-                if self._stopping:
-                    return
-                seen = self._wakes
+        while (wakes := self._wait(seen)) is not None:
+            seen = wakes
             self._turn()
+
+    def _wait(self, seen: int) -> int | None:
+        """The number of wakes once it is no longer `seen`; None at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopping or self._wakes != seen)
+            return None if self._stopping else self._wakes
 
     def _turn(self) -> None:
         try:

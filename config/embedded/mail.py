@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 from aiosmtpd.controller import Controller
@@ -90,7 +90,8 @@ class MailServer(Controller):
         )
 
     def _trigger_server(self) -> None:
-        self.port = self.server.sockets[0].getsockname()[1]
-        for sock in self.server.sockets:
+        # aiosmtpd connects to `self.port` once, which must be the real one by now
+        for sock in cast("asyncio.Server", self.server).sockets:
+            self.port = sock.getsockname()[1]
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        super()._trigger_server()
+        super()._trigger_server()  # type: ignore[no-untyped-call]

@@ -60,7 +60,9 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         return listen(host, port)
     except OSError as error:
-        raise CannotStart(f"Cannot listen on {host}, port {port}: {_why(error)}. Use another --port.") from error
+        raise CannotStart(
+            f"Cannot listen on {host}, port {port}: {_why(error)}. Use another --port."
+        ) from error
 
 
 def _why(error: OSError) -> str:
@@ -110,7 +112,7 @@ def serve(sock: socket.socket, mail: MailServer, on_started: Callable[[], None])
     signals = StopSignals(server)
     celery_app.loader.import_default_modules()
     lanes = [Lane(celery_app, task, threads) for task, threads in LANES.items()]
-    parts = [*lanes, Worker(celery_app), Schedule(celery_app)]
+    parts: list[Lane | Worker | Schedule] = [*lanes, Worker(celery_app), Schedule(celery_app)]
     for part in parts:
         part.start()
     on_started()

@@ -64,7 +64,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if not turn.acquire(self.settings_dict["OPTIONS"].get("timeout", 20)):
             raise OperationalError("database is locked: the queue of writers did not move")
         try:
-            super()._start_transaction_under_autocommit()
+            super()._start_transaction_under_autocommit()  # type: ignore[misc]
         except BaseException:
             turn.release()
             raise
@@ -77,18 +77,18 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _commit(self) -> Any:
         # a failed COMMIT is followed by a rollback, which ends the turn
-        result = super()._commit()
+        result = super()._commit()  # type: ignore[misc]
         self._end_turn()
         return result
 
     def _rollback(self) -> Any:
         try:
-            return super()._rollback()
+            return super()._rollback()  # type: ignore[misc]
         finally:
             self._end_turn()
 
     def _close(self) -> Any:
         try:
-            return super()._close()
+            return super()._close()  # type: ignore[misc]
         finally:
             self._end_turn()

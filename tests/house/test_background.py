@@ -30,10 +30,10 @@ def ticking() -> Iterator[Ticking]:
     app.conf.task_ignore_result = True
     app.conf.worker_enable_remote_control = False
 
+    @app.task(name="tests.tick", shared=False)
     def tick() -> None:
         ran.set()
 
-    app.task(tick, name="tests.tick", shared=False)
     # the threads of a pool look their tasks up in the process's default app
     app.set_default()
     yield Ticking(app, ran)
@@ -41,7 +41,7 @@ def ticking() -> Iterator[Ticking]:
 
 
 def test_the_schedule_reaches_the_worker_and_both_stop(ticking: Ticking) -> None:
-    parts = [Worker(ticking.app), Schedule(ticking.app)]
+    parts: list[Worker | Schedule] = [Worker(ticking.app), Schedule(ticking.app)]
     for part in parts:
         part.start()
     assert ticking.ran.wait(20)

@@ -56,15 +56,21 @@ def test_the_readme_is_short() -> None:
     assert len(read("README.md").splitlines()) <= 80
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))])
+@pytest.mark.parametrize(
+    "document", ["README.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))]
+)
 def test_links_between_pages_lead_somewhere(document: str) -> None:
     targets = re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", read(document))
     assert [target for target in targets if not ((ROOT / document).parent / target).exists()] == []
 
 
-@pytest.mark.parametrize("document", ["CONTRIBUTING.md", "docs/architecture.md", "docs/security.md", "docs/operating.md"])
+@pytest.mark.parametrize(
+    "document", ["CONTRIBUTING.md", "docs/architecture.md", "docs/security.md", "docs/operating.md"]
+)
 def test_files_that_the_docs_name_exist(document: str) -> None:
-    named = re.findall(r"`((?:approvals|assistants|audit|config|mailboxes|tests|requirements)/[\w/.*]+)`", read(document))
+    named = re.findall(
+        r"`((?:approvals|assistants|audit|config|mailboxes|tests|requirements)/[\w/.*]+)`", read(document)
+    )
     assert [name for name in named if not any(ROOT.glob(name.rstrip("/")))] == []
 
 
@@ -99,7 +105,11 @@ def test_every_entry_of_a_lock_has_a_hash(lock: Path) -> None:
 def test_a_lock_satisfies_what_is_asked_for(lock: Path) -> None:
     versions = locked(lock)
     assert {normal(r.name) for r in wanted(lock.with_suffix(".in"))} <= versions.keys()
-    wrong = [str(r) for r in wanted(lock.with_suffix(".in")) if not any(map(r.specifier.contains, versions[normal(r.name)]))]
+    wrong = [
+        str(r)
+        for r in wanted(lock.with_suffix(".in"))
+        if not any(map(r.specifier.contains, versions[normal(r.name)]))
+    ]
     assert wrong == []
 
 

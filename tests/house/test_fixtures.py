@@ -38,7 +38,7 @@ def test_the_mail_server_records_what_it_gets(smtp_server: RecordingServer) -> N
 
 
 def test_the_site_is_served_on_loopback(live_server_asgi: AsgiServer) -> None:
-    assert httpx.get(f"{live_server_asgi.url}/no-such-page").status_code in (302, 401, 404)
+    assert httpx.get(f"{live_server_asgi.url}/no-such-page", timeout=30).status_code in (302, 401, 404)
 
 
 def test_tests_run_on_a_database_that_threads_share(db: None) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from django.db import OperationalError, connection, connections, transaction
+from django.db import IntegrityError, OperationalError, connection, connections, transaction
 
 from config.sqlite.base import DatabaseWrapper, FairLock
 from mailboxes.models import Suppression
@@ -91,9 +91,17 @@ def test_a_rollback_ends_the_turn(lock: FairLock) -> None:
 
 def test_a_failed_commit_ends_the_turn(lock: FairLock) -> None:
     """A deferred foreign key is refused only by COMMIT, after which the transaction must be rolled back."""
-    with pytest.raises(Exception, match="FOREIGN KEY"), transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("PRAGMA defer_foreign_keys = ON")
-        cursor.execute("INSERT INTO approvals_membership (user_id, mailbox_id) VALUES ('nobody', 'nowhere')")
+
+    @transaction.atomic
+    def write() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA defer_foreign_keys = ON")
+            cursor.execute(
+                "INSERT INTO approvals_membership (user_id, mailbox_id) VALUES ('nobody', 'nowhere')"
+            )
+
+    with pytest.raises(IntegrityError, match="FOREIGN KEY"):
+        write()
     assert not lock._held
     Suppression.objects.create(address="x@far.test", reason="a write goes through afterwards")
 

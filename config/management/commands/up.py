@@ -10,6 +10,8 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from approvals import outbox
+from assistants import actions as assistant_actions
+from assistants.server import engine
 from config.embedded import run
 
 
@@ -18,8 +20,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-        parser.add_argument("--port", type=int, default=8000, help="web; 0 picks a free one (default: %(default)s)")
-        parser.add_argument("--smtp-port", type=int, default=2525, help="mail, likewise (default: %(default)s)")
+        parser.add_argument(
+            "--port", type=int, default=8000, help="web; 0 picks a free one (default: %(default)s)"
+        )
+        parser.add_argument(
+            "--smtp-port", type=int, default=2525, help="mail, likewise (default: %(default)s)"
+        )
 
     def handle(self, *_args: Any, host: str, port: int, smtp_port: int, **_options: Any) -> None:
         try:
@@ -34,7 +40,7 @@ class Command(BaseCommand):
         url = run.address(host, sock.getsockname()[1])
         run.use_own_address(url)
         call_command("migrate", interactive=False, verbosity=0)
-        outbox.free_leases()
+        _free_leases()
         mail = run.start_mail(host, smtp_port)
         run.serve(sock, mail, lambda: self._greet(url, f"{host}:{mail.port}"))
         self.stdout.write("Stopped.")
@@ -56,4 +62,15 @@ class Command(BaseCommand):
 
 def _way_out() -> str:
     """Where mail leaves, without the password that EMAIL_URL may hold."""
-    return settings.EMAIL_URL.rpartition("@")[2] if settings.EMAIL_URL else "caught here; read it in the dashboard"
+    return (
+        settings.EMAIL_URL.rpartition("@")[2]
+        if settings.EMAIL_URL
+        else "caught here; read it in the dashboard"
+    )
+
+
+def _free_leases() -> None:
+    """What the last process of this install held when it ended, or was killed."""
+    outbox.free_leases()
+    assistant_actions.free_leases()
+    engine.free_leases(engine.worker_name())
