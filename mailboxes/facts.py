@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mailboxes import invisible, links, markdown, sanitize, visible
@@ -37,7 +37,9 @@ class Fact:
     evidence: str = ""
 
 
-def of_message(*, subject: str, names: str, text: str, source: str, html: str) -> tuple[Fact, ...]:
+def of_message(
+    *, subject: str, names: str, text: str, source: str, html: str, recipients: Sequence[str] = ()
+) -> tuple[Fact, ...]:
     """`source`: the HTML as given; `html`: what is left of it after `sanitize.clean`."""
     shown = list(visible.runs(html))
     everything = "\n".join((subject, names, text, visible.text_of(shown)))
@@ -48,6 +50,7 @@ def of_message(*, subject: str, names: str, text: str, source: str, html: str) -
         *_differences(shown, text),
         *_invisible(everything),
         *_links(shown, text),
+        *_recipients(recipients),
     ]
     order = {"high": 0, "warn": 1, "info": 2}
     return tuple(sorted(dict.fromkeys(found), key=lambda fact: order[fact.severity]))
@@ -140,6 +143,13 @@ def _links(shown: list[visible.Run], text: str) -> Iterator[Fact]:
     for href in dict.fromkeys([*(href for _, href in said), *links.in_text(text)]):
         for code, severity, end in links.oddities(href):
             yield Fact(code, severity, "link", f"A link {end}.", href[:_EVIDENCE])
+
+
+def _recipients(recipients: Sequence[str]) -> Iterator[Fact]:
+    """A domain outside ASCII is shown as its letters, because they are what it was chosen for."""
+    for domain in dict.fromkeys(one.rpartition("@")[2] for one in recipients):
+        for code, severity, end in links.oddities(f"https://{domain}"):
+            yield Fact(f"recipient_{code[5:]}", severity, "recipient", f"A recipient's domain {end}.", domain)
 
 
 def _mismatch(href: str, words: str) -> Iterator[Fact]:

@@ -19,7 +19,9 @@ _ZERO_WIDTH = (
 )
 _SELECTORS = "\ufe00-\ufe0f\U000e0100-\U000e01ef"
 _TAGS = "\U000e0000-\U000e007f"
-_ANY = re.compile(f"[{_BIDI}{_ZERO_WIDTH}{_TAGS}\u00ad\u2028\u2029]|[{_SELECTORS}]{{2,}}")
+_ANY = re.compile(
+    f"[{_BIDI}{_ZERO_WIDTH}{_TAGS}\u00ad\u2028\u2029]|[{_SELECTORS}]{{2,}}|(?<=[A-Za-z ])[{_SELECTORS}]"
+)
 _FLAG = re.compile(f"\U0001f3f4[{_TAGS}]{{2,8}}")
 # Joiners are ordinary inside emoji and between letters of these scripts
 _JOINED = re.compile("[\u0600-\u08ff\u0900-\u0dff\u1000-\u109f\u1780-\u17ff\u1800-\u18af\ufb50-\ufeff]")

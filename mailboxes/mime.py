@@ -66,6 +66,7 @@ def freeze(envelope: Envelope) -> Frozen:
         text=envelope.text,
         source=envelope.html,
         html=html,
+        recipients=envelope.recipients,
     )
     recipients = envelope.recipients
     return Frozen(envelope.sender, recipients, data, digest(envelope.sender, recipients, data), found)

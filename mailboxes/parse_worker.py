@@ -20,9 +20,9 @@ def memory_for(octets: int) -> int:
 
 def limit(octets: int) -> None:
     memory = memory_for(octets)
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    limits = {resource.RLIMIT_AS: memory, resource.RLIMIT_CPU: CPU_SECONDS, resource.RLIMIT_CORE: 0}
+    for kind, value in limits.items():
+        resource.setrlimit(kind, (value, value))
 
 
 def main() -> int:

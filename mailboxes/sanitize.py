@@ -95,7 +95,7 @@ def clean(html: str, *, marks: bool = False) -> str:
 
 def normalize(html: str) -> str:
     """Well-formed, with inline styles, `hidden` and image addresses as they were. Never shown as it is."""
-    return _run(html, lambda tag, name, value: value, {"*": {"hidden"}, "a": {"title"}}, frozenset())
+    return _run(html, lambda tag, name, value: value, {"*": {"hidden"}}, frozenset())
 
 
 def tokens(html: str) -> Iterator[Token]:
@@ -133,8 +133,7 @@ def _run(
     _refuse_bombs(html)
     # a fragment loses its body element, and with it the colours that its text stands on
     html = re.sub(r"(?i)<(/?)body(?=[\s>/])", r"<\1div", _CONTROLS.sub("", html))
-    allowed = {tag: _ATTRIBUTES.get(tag, set()) | extra.get(tag, set()) for tag in (*_ATTRIBUTES, *extra)}
-    allowed["*"] |= extra.get("*", set())
+    allowed = {tag: _ATTRIBUTES.get(tag, set()) | extra.get(tag, set()) for tag in {*_ATTRIBUTES, *extra}}
     result = nh3.clean(
         html,
         tags=set(TAGS | extra_tags),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailboxes import envelope
@@ -116,6 +116,7 @@ def test_everything_but_one_bare_address_is_refused_with_a_sentence(text: str) -
     assert str(caught.value).isprintable()
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80) | st.from_regex(r"[a-z.%!\"<>(),:;@ =?-]{1,30}@[a-zü.-]{1,20}"))
 def test_whatever_comes_in_an_address_that_comes_out_is_bare_and_stays_the_same(text: str) -> None:
     try:
@@ -278,6 +279,7 @@ def test_plain_markdown_stays_plain_and_marked_up_text_gets_html() -> None:
     assert "&lt;b&gt;" in an_envelope(a_draft(markdown="*a* <b>c</b>")).html
 
 
+@settings(deadline=None)
 @given(st.builds(Draft, to=st.tuples(st.text()), subject=st.text(), markdown=st.text(), html=st.text()))
 def test_any_draft_is_built_or_refused(draft: Draft) -> None:
     try:

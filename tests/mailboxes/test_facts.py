@@ -137,6 +137,7 @@ def test_markdown_raises_no_fact_at_all() -> None:
         ("a\u200db", "invisible_zero_width", "warn"),
         ("a\ufeffb\u2060\u3164", "invisible_zero_width", "warn"),
         ("a\ufe01\ufe02\ufe03", "invisible_selectors", "high"),
+        ("a\ufe01b\ufe02", "invisible_selectors", "high"),
         ("p\u00ada\u00ads\u00ads\u00adword", "invisible_hyphen", "warn"),
     ],
 )
@@ -209,6 +210,14 @@ def test_a_link_that_says_one_thing_and_does_another_is_a_high_fact(link: str, c
 )
 def test_a_link_worth_a_look_is_a_warning(link: str, code: str) -> None:
     assert codes(HELLO + link).get(code) == "warn"
+
+
+def test_a_recipient_whose_domain_only_looks_like_another_is_called_out() -> None:
+    found = {
+        fact.code: fact.severity
+        for fact in frozen(to=("a@b\u0430nk.test", "b@münchen.test", "c@x.test")).facts
+    }
+    assert found == {"recipient_lookalike": "high", "recipient_punycode": "warn"}
 
 
 def test_links_in_plain_text_are_looked_at_too() -> None:

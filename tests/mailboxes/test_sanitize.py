@@ -182,6 +182,7 @@ def test_what_is_no_colour_is_none(text: str) -> None:
     assert colors.parse(text) is None
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="rgbahsl()0123456789.%,/ #efFturndeg-+", max_size=40))
 def test_reading_a_colour_never_fails(text: str) -> None:
     found = colors.parse(text)
