@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 _TABLE = (
@@ -66,6 +67,7 @@ BLACK = Color(0, 0, 0)
 LINK = Color(0, 0, 238)
 
 
+@lru_cache(maxsize=1024)
 def contrast(one: Color, other: Color) -> float:
     """From 1 (the same) to 21, as WCAG 2 counts."""
     low, high = sorted((_luminance(one), _luminance(other)))

@@ -340,6 +340,18 @@ def test_the_bytes_go_encrypted_when_the_server_offers_it(settings: Settings, tm
         assert server.messages == [(SENDER, TO, DATA)]
 
 
+def test_smtps_is_encrypted_from_the_first_byte(settings: Settings, tmp_path: Path) -> None:
+    server = RecordingServer()
+    server.ssl_context = a_certificate(tmp_path)
+    server.start()
+    try:
+        settings.EMAIL_URL = f"smtps://127.0.0.1:{server.port}"
+        send()
+        assert server.messages == [(SENDER, TO, DATA)]
+    finally:
+        server.stop()
+
+
 def test_a_certificate_that_nobody_vouches_for_is_refused_off_this_machine(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
