@@ -42,7 +42,7 @@ $(VENV)/dev.installed: requirements/dev.txt requirements/base.txt | $(BIN)/pytho
 
 .PHONY: demo
 demo: setup  ## the main job, seeded and running, to try in a browser
-	@$(BIN)/python manage.py demo
+	@DATA_DIR=$${DATA_DIR:-data/demo} $(BIN)/python manage.py demo $(ARGS)
 
 .PHONY: run
 run: setup  ## everything in one process on SQLite under ./data
@@ -52,9 +52,9 @@ run: setup  ## everything in one process on SQLite under ./data
 
 .PHONY: test
 test: setup-dev  ## all tests on SQLite, then what depends on the database on PostgreSQL
-	@$(BIN)/pytest -n $(WORKERS)
+	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 	@echo "Again on PostgreSQL: the tests marked database"
-	@$(BIN)/python -m tests.postgresql $(BIN)/pytest -n $(WORKERS) -m database \
+	@$(BIN)/python -m tests.postgresql $(BIN)/pytest -n $(WORKERS) --dist loadgroup -m database \
 		|| { code=$$?; test $$code = 3 && test "$${CI:-}" != true; }
 
 CHECKS := format lint types imports templates migrations deploy docs tests

@@ -96,9 +96,7 @@ def test_a_failed_commit_ends_the_turn(lock: FairLock) -> None:
     def write() -> None:
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA defer_foreign_keys = ON")
-            cursor.execute(
-                "INSERT INTO approvals_membership (user_id, mailbox_id) VALUES ('nobody', 'nowhere')"
-            )
+            cursor.execute("INSERT INTO approvals_membership (user_id, mailbox_id) VALUES (1, 2)")
 
     with pytest.raises(IntegrityError, match="FOREIGN KEY"):
         write()
