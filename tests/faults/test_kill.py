@@ -48,8 +48,8 @@ POINTS = [
     ("approvals.actions.dispatch:store_block:after", False),
     ("approvals.actions.dispatch:begin_sending:before", False),
     ("approvals.actions.dispatch:begin_sending:after", True),
-    ("mailboxes.delivery:Handover.data:before", True),
-    ("mailboxes.delivery:Handover.data:after", True),
+    ("mailboxes.delivery:_Session.data:before", True),
+    ("mailboxes.delivery:_Session.data:after", True),
     ("approvals.actions.dispatch:record_sent:before", True),
     ("approvals.actions.dispatch:record_sent:after", False),
     ("assistants.actions:due_outputs:before", False),
@@ -167,10 +167,13 @@ def test_the_mail_leaves_once_and_the_run_goes_on(story: Story, point: str, may_
         assert story.run(up)["state"] == "requires_action"
         verb = "mark_sent" if story.smtp.messages else "send_again"
         assert manage(story.data, "shell", "-v0", "-c", SETTLE.format(verb=verb)).returncode == 0
-    run = until(lambda: story.run(up) if story.run(up)["state"] == "completed" else None)
-    assert len(story.smtp.messages) == 1
-    (call,) = run["calls"]
+
+    def ended() -> Any:
+        run = story.run(up)
+        return run if run["state"] == "completed" and run["calls"][0]["submitted_at"] else None
+
+    (call,) = until(ended)["calls"]
     assert json.loads(call["output"])["status"] == "sent"
-    assert call["submitted_at"]
+    assert len(story.smtp.messages) == 1
     up.close()
     assert manage(story.data, "verify_audit").returncode == 0

@@ -39,13 +39,17 @@ class Command(BaseCommand):
         sock = run.bind(host, port)
         url = run.address(host, sock.getsockname()[1])
         run.use_own_address(url)
-        call_command("migrate", interactive=False, verbosity=0)
-        _free_leases()
+        self.prepare()
         mail = run.start_mail(host, smtp_port)
-        run.serve(sock, mail, lambda: self._greet(url, f"{host}:{mail.port}"))
+        run.serve(sock, mail, lambda: self.greet(url, f"{host}:{mail.port}"))
         self.stdout.write("Stopped.")
 
-    def _greet(self, url: str, smtp: str) -> None:
+    def prepare(self) -> None:
+        """Before anything is served."""
+        call_command("migrate", interactive=False, verbosity=0)
+        _free_leases()
+
+    def greet(self, url: str, smtp: str) -> None:
         self.stdout.write(
             "\n".join(
                 (
