@@ -46,7 +46,9 @@ PATHS = {
 @register.simple_tag
 def icon(name: str, label: str = "") -> SafeString:
     """Decoration, unless it has a label."""
-    about = format_html('role="img" aria-label="{}"', label) if label else mark_safe('aria-hidden="true"')  # noqa: S308
+    about = format_html('role="img" aria-label="{}"', label) if label else mark_safe('aria-hidden="true"')
     return format_html(
-        '<svg class="i" viewBox="0 0 12 12" {}>{}</svg>', about, mark_safe(PATHS[name])  # noqa: S308
+        '<svg class="i" viewBox="0 0 12 12" {}>{}</svg>',
+        about,
+        mark_safe(PATHS[name]),  # noqa: S308
     )

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from approvals.actions.transitions import PAST
 from approvals.states import Status
 from approvals.templatetags.icons import icon
 from assistants.models import Run
@@ -107,6 +108,12 @@ def last_decision(email: Email) -> Decision | None:
     """Of prefetched decisions, oldest first."""
     decisions = list(email.decisions.all() if email.is_inbound else email.outbound.decisions.all())
     return decisions[-1] if decisions else None
+
+
+@register.filter
+def past(decision: Decision) -> str:
+    """Approve → Approved."""
+    return PAST[type(decision).Verdict(decision.verdict)]
 
 
 @register.filter
@@ -207,12 +214,19 @@ SEVERITY = {"high": "b", "warn": "w", "info": ""}
 def fact_chips(facts: Iterable[dict[str, Any]] | None, severities: str = "high,warn") -> SafeString:
     """The worst first; what is merely good to know stays in the case."""
     wanted = severities.split(",")
-    shown = sorted((f for f in facts or () if f["severity"] in wanted), key=lambda f: list(SEVERITY).index(f["severity"]))
+    shown = sorted(
+        (f for f in facts or () if f["severity"] in wanted), key=lambda f: list(SEVERITY).index(f["severity"])
+    )
     return format_html_join(
         "",
         '<span class="chip {}" title="{}">{}{}</span>',
         (
-            (SEVERITY[f["severity"]], f["sentence"], icon("warning") if f["severity"] == "high" else "", f["label"])
+            (
+                SEVERITY[f["severity"]],
+                f["sentence"],
+                icon("warning") if f["severity"] == "high" else "",
+                f["label"],
+            )
             for f in shown
         ),
     )
@@ -220,7 +234,13 @@ def fact_chips(facts: Iterable[dict[str, Any]] | None, severities: str = "high,w
 
 @register.filter
 def size(count: int) -> str:
-    return f"{count} bytes" if count < 1000 else f"{count / 1000:,.0f} kB" if count < 1_000_000 else f"{count / 1e6:.1f} MB"
+    return (
+        f"{count} bytes"
+        if count < 1000
+        else f"{count / 1000:,.0f} kB"
+        if count < 1_000_000
+        else f"{count / 1e6:.1f} MB"
+    )
 
 
 @register.filter

@@ -25,7 +25,9 @@ def assistants(request: Request) -> HttpResponse:
     links = MailboxAssistant.objects.select_related("mailbox").order_by("mailbox__address")
     found = Assistant.objects.visible_to(request.user).select_related("connection").order_by("name")
     found = found.prefetch_related(Prefetch("keys", live), Prefetch("mailbox_links", links))
-    programs = Integration.objects.order_by("name") if request.user.all_mailboxes else Integration.objects.none()
+    programs = (
+        Integration.objects.order_by("name") if request.user.all_mailboxes else Integration.objects.none()
+    )
     programs = programs.prefetch_related(Prefetch("keys", live))
     return page(request, "approvals/assistants.html", "assistants", assistants=found, integrations=programs)
 
@@ -34,7 +36,9 @@ def assistants(request: Request) -> HttpResponse:
 def assistant(request: Request, pk: str) -> HttpResponse:
     """POST makes a key. Its secret is on this one answer and nowhere else, so there is no redirect."""
     found = get_object_or_404(Assistant.objects.visible_to(request.user).select_related("connection"), pk=pk)
-    boxes = Mailbox.objects.visible_to(request.user).filter(assistant_links__assistant=found).order_by("address")
+    boxes = (
+        Mailbox.objects.visible_to(request.user).filter(assistant_links__assistant=found).order_by("address")
+    )
     form = KeyForm(request.POST or None, assistant=found, mailboxes=boxes)
     secret = _made(request, found, form) if form.is_bound and form.is_valid() else ""
     return page(
@@ -64,7 +68,9 @@ def revoke(request: Request, pk: str, key: str) -> HttpResponse:
     owner = get_object_or_404(Assistant.objects.visible_to(request.user), pk=pk)
     found = get_object_or_404(owner.keys, pk=key)
     url = reverse("assistant", args=[pk])
-    return attempt(request, lambda: actions.revoke_key(found, by=request.user), f"“{found.name}” no longer works.", url)
+    return attempt(
+        request, lambda: actions.revoke_key(found, by=request.user), f"“{found.name}” no longer works.", url
+    )
 
 
 @require_safe

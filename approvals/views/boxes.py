@@ -127,7 +127,5 @@ class Listing:
         return self.rows[at % len(self.rows)] if at and len(self.rows) > 1 else None
 
 
-def _beyond(
-    found: QuerySet[OutboundMessage], order: str, at: datetime, pk: str
-) -> QuerySet[OutboundMessage]:
+def _beyond(found: QuerySet[OutboundMessage], order: str, at: datetime, pk: str) -> QuerySet[OutboundMessage]:
     return found.filter(Q(**{f"{order}__gt": at}) | Q(**{order: at}, pk__gt=pk))

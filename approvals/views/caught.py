@@ -24,4 +24,11 @@ def one(request: Request, pk: str) -> HttpResponse:
     found = get_object_or_404(CaughtMessage.objects.visible_to(request.user), pk=pk)
     data = bytes(found.data)
     source = data[:SOURCE_SHOWN].decode("ascii", "replace").replace("\r\n", "\n")
-    return page(request, "approvals/caught_one.html", "caught", caught=found, rendered=mime.render(data), source=source)
+    return page(
+        request,
+        "approvals/caught_one.html",
+        "caught",
+        caught=found,
+        rendered=mime.render(data),
+        source=source,
+    )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST
@@ -48,6 +49,8 @@ def reject(request: Request, pk: str) -> HttpResponse:
 @require_POST
 def settle(request: Request, pk: str, name: str) -> HttpResponse:
     message, form = _asked(request, pk)
+    if name not in SETTLEMENTS:
+        raise Http404
     choice, reason = SETTLEMENTS[name], form.cleaned_data.get("reason", "")
     if choice.takes_reason and not reason:
         return _shown(request, message, form, "Say how you know; it is kept beside the evidence.")
@@ -77,11 +80,13 @@ def _decided(
     request: Request,
     message: OutboundMessage,
     form: DecisionForm,
-    act: Callable[[dict[str, object]], OutboundMessage],
+    act: Callable[[dict[str, Any]], OutboundMessage],
     sentence: Callable[[OutboundMessage], str],
 ) -> HttpResponse:
     if not form.is_valid():
-        return _shown(request, message, form, "The page did not say which text you decided about. Look again.")
+        return _shown(
+            request, message, form, "The page did not say which text you decided about. Look again."
+        )
     try:
         after = act({name: form.cleaned_data[name] for name in ("revision", "digest")})
     except DomainError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
@@ -52,8 +52,14 @@ def log(request: Request) -> HttpResponse:
         emails, complaint = emails.none(), str(error)
     rows = newest_first(emails, request.GET)
     chips = [(one, _without(filters, one)) for one in filters]
-    first = Account(request, rows.rows[0].pk) if rows.rows and not wants_pane(request) else None
-    context = {"page": rows, "filters": filters, "chips": chips, "complaint": complaint, "keys": search.SHOWN}
+    first = Record(request, rows.rows[0].pk) if rows.rows and not wants_pane(request) else None
+    context: dict[str, Any] = {
+        "page": rows,
+        "filters": filters,
+        "chips": chips,
+        "complaint": complaint,
+        "keys": search.SHOWN,
+    }
     return page(request, "approvals/log.html", "log", account=first, **context)
 
 
@@ -62,7 +68,7 @@ def _without(filters: list[search.Filter], gone: search.Filter) -> str:
     return f"?{urlencode({'q': left})}" if left else "?"
 
 
-class Account:
+class Record:
     """One email with its story; for a page of its own, or the pane beside the log."""
 
     def __init__(self, request: Request, pk: str, complaint: str = "") -> None:
@@ -93,7 +99,7 @@ class Account:
 
 @require_safe
 def message(request: Request, pk: str) -> HttpResponse:
-    account = Account(request, pk)
+    account = Record(request, pk)
     template = "approvals/message.html#story" if wants_pane(request) else "approvals/message.html"
     return page(request, template, "inbound" if account.email.is_inbound else "log", account=account)
 
@@ -101,7 +107,7 @@ def message(request: Request, pk: str) -> HttpResponse:
 @require_POST
 def decide_inbound(request: Request, pk: str, verdict: str) -> HttpResponse:
     """Held mail: let it through to the assistants, or keep it from them."""
-    account = Account(request, pk)
+    account = Record(request, pk)
     form = ReasonForm(request.POST)
     reason = form.cleaned_data["reason"] if form.is_valid() else ""
     try:
@@ -111,10 +117,10 @@ def decide_inbound(request: Request, pk: str, verdict: str) -> HttpResponse:
             actions.reject_inbound(account.email, by=request.user, reason=reason)
     except DomainError as error:
         forbidden(error)
-        account = Account(request, pk, error.sentence)
+        account = Record(request, pk, error.sentence)
         return page(request, "approvals/message.html", "inbound", account=account)
     toast(request, "Let through." if verdict == "approve" else "Rejected. No assistant will see it.")
-    return page(request, "approvals/message.html", "inbound", account=Account(request, pk))
+    return page(request, "approvals/message.html", "inbound", account=Record(request, pk))
 
 
 @require_safe

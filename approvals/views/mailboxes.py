@@ -56,7 +56,9 @@ def mailbox(request: Request, pk: str) -> HttpResponse:
         waiting=bounded_count(messages.filter(status__in=WAITING)),
         leaving=bounded_count(messages.filter(status__in=ON_THEIR_WAY)),
         links=links,
-        keys=ApiKey.objects.filter(mailbox_links__mailbox=box, revoked_at=None).select_related("assistant", "integration"),
+        keys=ApiKey.objects.filter(mailbox_links__mailbox=box, revoked_at=None).select_related(
+            "assistant", "integration"
+        ),
         allowlist=box.allowlist.order_by("pattern"),
         people=_people(box),
         account=Account.objects.first(),

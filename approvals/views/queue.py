@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlencode
 
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.decorators.http import require_safe
@@ -33,12 +34,19 @@ def box(request: Request, box: str = "queue") -> HttpResponse:
 def one(request: Request, pk: str, box: str = "queue") -> HttpResponse:
     case = Case(get_object_or_404(cases.found(request.user), pk=pk), request.user)
     if wants_pane(request):
-        context = {"case": case, "box": BOXES[box], "is_chosen": True, "mailbox_id": request.GET.get("mailbox", "")}
+        context: dict[str, Any] = {
+            "case": case,
+            "box": BOXES[box],
+            "is_chosen": True,
+            "mailbox_id": request.GET.get("mailbox", ""),
+        }
         return page(request, "approvals/case.html#case", box, **context)
     return workspace(request, Listing(BOXES[box], request.user, request.GET), case)
 
 
-def workspace(request: Request, listing: Listing, case: Case | None, *, is_chosen: bool = True) -> HttpResponse:
+def workspace(
+    request: Request, listing: Listing, case: Case | None, *, is_chosen: bool = True
+) -> HttpResponse:
     total, tabs = listing.tabs()
     next_message = listing.neighbour(case.message.pk) if case else None
     return page(
@@ -55,9 +63,3 @@ def workspace(request: Request, listing: Listing, case: Case | None, *, is_chose
         position=listing.position(case.message.pk) if case else 0,
         next_url=case_url(listing.box.name, next_message.pk, listing.mailbox_id) if next_message else "",
     )
-
-
-def box_named(name: str) -> str:
-    if name not in BOXES:
-        raise Http404
-    return name

@@ -91,5 +91,7 @@ class Rail:
     def reach(self) -> str:
         if self.user.all_mailboxes:
             return "All mailboxes"
-        addresses = self.user.memberships.order_by("mailbox__address").values_list("mailbox__address", flat=True)[:4]
+        addresses = self.user.memberships.order_by("mailbox__address").values_list(
+            "mailbox__address", flat=True
+        )[:4]
         return ", ".join(address.partition("@")[0] + "@" for address in addresses) or "No mailbox"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db.models import Prefetch
 from django.http import HttpResponse
@@ -36,21 +36,31 @@ def runs(request: Request) -> HttpResponse:
     state, assistant = request.GET.get("state", ""), request.GET.get("assistant", "")
     found = Run.objects.visible_to(request.user).select_related("assistant").defer("transcript")
     calls = ToolCall.objects.defer("arguments", "output").order_by("position", "pk")
-    found = found.prefetch_related(Prefetch("calls", calls.only("run_id", "name", "answered_at", "submitted_at")))
+    found = found.prefetch_related(
+        Prefetch("calls", calls.only("run_id", "name", "answered_at", "submitted_at"))
+    )
     if state in STATES:
         found = found.filter(status__in=STATES[state])
     if assistant:
         found = found.filter(assistant=assistant)
     names = Assistant.objects.visible_to(request.user).order_by("name")
-    context = {"page": newest_first(found, request.GET), "state": state, "assistant": assistant}
+    context: dict[str, Any] = {
+        "page": newest_first(found, request.GET),
+        "state": state,
+        "assistant": assistant,
+    }
     return page(request, "approvals/runs.html", "runs", states=STATES, assistants=names, **context)
 
 
 @require_safe
 def run(request: Request, pk: str) -> HttpResponse:
-    found = get_object_or_404(Run.objects.visible_to(request.user).select_related("assistant", "connection"), pk=pk)
+    found = get_object_or_404(
+        Run.objects.visible_to(request.user).select_related("assistant", "connection"), pk=pk
+    )
     calls = list(found.calls.order_by("position", "pk"))
-    messages = OutboundMessage.objects.visible_to(request.user).filter(run=found).select_related("email__mailbox")
+    messages = (
+        OutboundMessage.objects.visible_to(request.user).filter(run=found).select_related("email__mailbox")
+    )
     return page(
         request,
         "approvals/run.html",
@@ -78,7 +88,9 @@ def start(request: Request) -> HttpResponse:
     if form.is_valid():
         wanted = form.cleaned_data
         try:
-            begun = actions.start_run(wanted["assistant"], wanted["prompt"], wanted["mailbox"], by=request.user)
+            begun = actions.start_run(
+                wanted["assistant"], wanted["prompt"], wanted["mailbox"], by=request.user
+            )
         except DomainError as error:
             forbidden(error)
             form.add_error(None, error.sentence)
@@ -88,5 +100,3 @@ def start(request: Request) -> HttpResponse:
     may = request.user.is_administrator or request.user.is_reviewer
     denial = "" if may else "Starting a run takes the administrator or the reviewer role."
     return page(request, "approvals/start_run.html", "runs", form=form, denial=denial)
-
-

@@ -50,7 +50,15 @@ def condition(one: Filter) -> Q:
 
 def _words(value: str) -> Q:
     if ID.match(value):
-        names = ("pk", "run_id", "thread_id", "tool_call_id", "assistant_id", "outbound__run", "outbound__assistant")
+        names = (
+            "pk",
+            "run_id",
+            "thread_id",
+            "tool_call_id",
+            "assistant_id",
+            "outbound__run",
+            "outbound__assistant",
+        )
         found = Q()
         for name in names:
             found |= Q(**{name: value})
@@ -88,8 +96,12 @@ def _by(value: str) -> Q:
 
 def _status(value: str) -> Q:
     value = value.replace("_", " ")
-    out = [status for status, state in MESSAGE_STATES.items() if value in (state[0], status.replace("_", " "))]
-    came = [status for status, state in INBOUND_STATES.items() if value in (state[0], status.replace("_", " "))]
+    out = [
+        status for status, state in MESSAGE_STATES.items() if value in (state[0], status.replace("_", " "))
+    ]
+    came = [
+        status for status, state in INBOUND_STATES.items() if value in (state[0], status.replace("_", " "))
+    ]
     if not out and not came:
         raise BadFilter(f"“{value}” is no status. There are: {', '.join(WORDS)}.")
     return Q(outbound__status__in=out) | Q(inbound_status__in=came)
@@ -116,4 +128,3 @@ CONDITIONS: dict[str, Callable[[str], Q]] = {
     "before": lambda value: Q(created_at__lt=_day(value)),
     "after": lambda value: Q(created_at__gte=_day(value)),
 }
-

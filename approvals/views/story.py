@@ -132,9 +132,13 @@ def actor_names(actors: Iterable[str]) -> dict[str, str]:
     """`person:usr_…` and its like as people know them."""
     wanted = set(actors)
     names = dict(SYSTEM)
-    for kind, model, label in (("person", User, "email"), ("key", ApiKey, "name"), ("assistant", Assistant, "name")):
+    for kind, model, label in (
+        ("person", User, "email"),
+        ("key", ApiKey, "name"),
+        ("assistant", Assistant, "name"),
+    ):
         ids = [actor.partition(":")[2] for actor in wanted if actor.startswith(f"{kind}:")]
         if ids:
-            found: Any = model.objects.filter(pk__in=ids).values_list("pk", label)  # type: ignore[attr-defined]
+            found: Any = model.objects.filter(pk__in=ids).values_list("pk", label)
             names |= {f"{kind}:{pk}": f"key “{name}”" if kind == "key" else name for pk, name in found}
     return names

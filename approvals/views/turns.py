@@ -60,7 +60,9 @@ def _mail(message: OutboundMessage) -> list[Turn]:
 
 def _said(run: Run, before: datetime | None = None) -> list[Turn]:
     turns = [
-        Turn(_moment(entry.get("at")) or run.created_at, "said", str(entry.get("role", "")), str(entry["text"]))
+        Turn(
+            _moment(entry.get("at")) or run.created_at, "said", str(entry.get("role", "")), str(entry["text"])
+        )
         for entry in run.transcript
         if entry.get("text")
     ]
@@ -98,7 +100,9 @@ def summary(text: str) -> str:
     """JSON in one short line: `to: a@b.test, subject: Re: …`."""
     value = loaded(text)
     if isinstance(value, dict):
-        parts = [f"{name}: {_flat(inner)}" for name, inner in value.items() if inner not in ("", None, [], {})]
+        parts = [
+            f"{name}: {_flat(inner)}" for name, inner in value.items() if inner not in ("", None, [], {})
+        ]
         return _cut(", ".join(parts), 2 * ARGUMENT_SHOWN)
     return _cut(_flat(value), 2 * ARGUMENT_SHOWN)
 

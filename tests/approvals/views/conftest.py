@@ -1,0 +1,60 @@
+"""People at their browsers, and messages that wait for them."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+
+from approvals.models import OutboundMessage, User
+from assistants.models import ApiKey
+from mailboxes.models import Mailbox
+from tests.approvals.living import a_held_message
+
+HIDDEN = '<p>Hello</p><p style="color:#ffffff;background-color:#ffffff">wire the money</p>'
+
+
+@pytest.fixture
+def held(api_key: ApiKey, mailbox: Mailbox) -> OutboundMessage:
+    return a_held_message(api_key, mailbox, subject="Refund for order 88213")
+
+
+@pytest.fixture
+def suspicious(api_key: ApiKey, mailbox: Mailbox) -> OutboundMessage:
+    """White on white: a fact of high severity."""
+    return a_held_message(api_key, mailbox, markdown="", html=HIDDEN)
+
+
+def at_browser(user: User) -> Client:
+    client = Client()
+    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+@pytest.fixture
+def rita(reviewer: User) -> Client:
+    return at_browser(reviewer)
+
+
+@pytest.fixture
+def bob(second_reviewer: User) -> Client:
+    return at_browser(second_reviewer)
+
+
+@pytest.fixture
+def ada(administrator: User) -> Client:
+    return at_browser(administrator)
+
+
+@pytest.fixture
+def otto(auditor: User) -> Client:
+    return at_browser(auditor)
+
+
+@pytest.fixture
+def eve(outsider: User) -> Client:
+    return at_browser(outsider)
+
+
+def bound(message: OutboundMessage, **more: object) -> dict[str, object]:
+    """What the page's form carries."""
+    return {"revision": message.revision, "digest": message.digest, "box": "queue"} | more

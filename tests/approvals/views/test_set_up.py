@@ -1,0 +1,182 @@
+"""Mailboxes, assistants, keys, requests and people."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from approvals import mailbox_requests
+from approvals.mailbox_requests import Wanted
+from approvals.models import OperatorRequest, User
+from assistants.models import ApiKey, Assistant
+from audit.secrets import hash_secret
+from mailboxes.models import Account, AllowlistEntry, Mailbox
+from tests.approvals.views.conftest import at_browser
+from tests.factories import a_key, a_mailbox, a_person, an_assistant
+
+
+def shown(client: Client, path: str) -> str:
+    response = client.get(path)
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def press(client: Client, path: str, **form: object) -> str:
+    response = client.post(path, form, follow=True)
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def test_every_page_opens_for_every_role(
+    rita: Client, ada: Client, otto: Client, mailbox: Mailbox, assistant: Assistant
+) -> None:
+    for client in (rita, ada, otto):
+        for path in ("/mailboxes", f"/mailboxes/{mailbox.pk}", "/assistants", f"/assistants/{assistant.pk}"):
+            shown(client, path)
+        shown(client, "/people")
+
+
+def test_an_outsider_finds_no_mailbox_and_no_assistant(
+    eve: Client, mailbox: Mailbox, assistant: Assistant
+) -> None:
+    assert "No mailbox is within your reach" in shown(eve, "/mailboxes")
+    assert "No assistant yet" in shown(eve, "/assistants")
+    for path in (f"/mailboxes/{mailbox.pk}", f"/assistants/{assistant.pk}"):
+        assert eve.get(path).status_code == 404
+    for path in ("mode", "hold", "lift-hold", "allowlist"):
+        assert eve.post(f"/mailboxes/{mailbox.pk}/{path}", {"mode": "autonomous"}).status_code == 404
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize(("path", "queries"), [("/mailboxes", 9), ("/assistants", 10), ("/people", 9)])
+def test_lists_cost_the_same_however_long(
+    rita: Client,
+    django_assert_num_queries: DjangoAssertNumQueries,
+    rows: int,
+    path: str,
+    queries: int,
+) -> None:
+    for n in range(rows):
+        mailbox = a_mailbox()
+        a_key(an_assistant(mailboxes=[mailbox]), mailboxes=[mailbox])
+        a_person(f"person{n}@acme.test", "reviewer", mailboxes=[mailbox])
+    with django_assert_num_queries(queries):
+        rita.get(path)
+
+
+def test_an_administrator_changes_the_mode(ada: Client, rita: Client, mailbox: Mailbox) -> None:
+    assert "is now in gated_all" in press(ada, f"/mailboxes/{mailbox.pk}/mode", mode="gated_all")
+    mailbox.refresh_from_db()
+    assert mailbox.oversight_mode == "gated_all"
+    assert rita.post(f"/mailboxes/{mailbox.pk}/mode", {"mode": "autonomous"}).status_code == 403
+
+
+@pytest.mark.parametrize("mode", ["anything", "", "monitored"])
+def test_a_mode_that_cannot_be_is_refused_with_a_sentence(ada: Client, mailbox: Mailbox, mode: str) -> None:
+    Account.objects.update(oversight_email="")
+    assert "toast error" in press(ada, f"/mailboxes/{mailbox.pk}/mode", mode=mode)
+    mailbox.refresh_from_db()
+    assert mailbox.oversight_mode == "gated_send"
+
+
+def test_a_mailbox_is_held_and_let_go(ada: Client, rita: Client, mailbox: Mailbox) -> None:
+    path = f"/mailboxes/{mailbox.pk}"
+    assert rita.post(f"{path}/hold", {"reason": "no"}).status_code == 403
+    assert "incident 7" in press(ada, f"{path}/hold", reason="incident 7")
+    mailbox.refresh_from_db()
+    assert mailbox.held_at
+    assert "The hold is lifted" in press(ada, f"{path}/lift-hold")
+
+
+def test_everything_is_held_at_once(ada: Client, mailbox: Mailbox) -> None:
+    assert "Everything is held everywhere" in press(ada, "/mailboxes/hold", reason="incident 8")
+    assert "Everything is held in all mailboxes" in shown(ada, f"/mailboxes/{mailbox.pk}")
+    press(ada, "/mailboxes/lift-hold")
+    assert Account.objects.get().held_at is None
+
+
+def test_the_allowlist_is_edited_by_administrators(ada: Client, rita: Client, mailbox: Mailbox) -> None:
+    path = f"/mailboxes/{mailbox.pk}/allowlist"
+    assert rita.post(path, {"pattern": "*@acme.test"}).status_code == 403
+    assert "skips review" in press(ada, path, pattern="*@acme.test")
+    assert "already" in press(ada, path, pattern="*@acme.test")
+    assert "toast error" in press(ada, path, pattern="not an address")
+    entry = AllowlistEntry.objects.get()
+    assert rita.post(f"{path}/{entry.pk}/remove").status_code == 403
+    assert "is reviewed again" in press(ada, f"{path}/{entry.pk}/remove")
+    assert not AllowlistEntry.objects.exists()
+
+
+def test_a_new_key_shows_its_secret_once(ada: Client, assistant: Assistant, mailbox: Mailbox) -> None:
+    path = f"/assistants/{assistant.pk}"
+    response = ada.post(path, {"name": "worker", "scopes": ["read"], "mailboxes": [mailbox.pk]})
+    secret = response.context["secret"]
+    key = ApiKey.objects.get(name="worker")
+    assert hash_secret(secret) == key.hash
+    assert secret in response.content.decode()
+    assert secret not in shown(ada, path)
+    assert key.scopes == ["read"]
+
+
+def test_a_key_takes_no_more_than_its_assistant_has(ada: Client, mailbox: Mailbox) -> None:
+    reader = an_assistant(scopes=["read"], mailboxes=[mailbox])
+    for scope in ("send", "oversight"):
+        press(ada, f"/assistants/{reader.pk}", name="x", scopes=[scope], mailboxes=[mailbox.pk])
+    press(ada, f"/assistants/{reader.pk}", name="x", scopes=["read"], mailboxes=[a_mailbox().pk])
+    assert not ApiKey.objects.exists()
+
+
+def test_only_administrators_make_and_revoke_keys(
+    ada: Client, rita: Client, assistant: Assistant, api_key: ApiKey, mailbox: Mailbox
+) -> None:
+    path, form = f"/assistants/{assistant.pk}", {"name": "x", "scopes": ["read"], "mailboxes": [mailbox.pk]}
+    revoke = f"{path}/keys/{api_key.pk}/revoke"
+    assert rita.post(path, form).status_code == 403
+    assert rita.post(revoke).status_code == 403
+    assert "no longer works" in press(ada, revoke)
+    api_key.refresh_from_db()
+    assert api_key.revoked_at
+
+
+def a_request(mailbox: Mailbox) -> OperatorRequest:
+    """For the second mailbox of a key: the first is made at once."""
+    owner = an_assistant(scopes=["admin"], mailboxes=[mailbox])
+    key = a_key(owner, scopes=["admin"], mailboxes=[mailbox])
+    mailbox_requests.create_by_key(Wanted("first@acme.test"), by=key)
+    asked = mailbox_requests.create_by_key(Wanted("returns@acme.test"), by=key)
+    assert isinstance(asked, OperatorRequest)
+    return asked
+
+
+def test_codes_stand_before_administrators_only(
+    ada: Client, rita: Client, otto: Client, mailbox: Mailbox
+) -> None:
+    asked = a_request(mailbox)
+    code = mailbox_requests.open_code(asked)
+    page = shown(ada, "/requests")
+    assert "returns@acme.test" in page
+    assert code in page
+    for client in (rita, otto):
+        assert client.get("/requests").status_code == 403
+    OperatorRequest.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    assert code not in shown(ada, "/requests")
+
+
+def test_an_administrator_of_some_mailboxes_sees_their_requests_only(mailbox: Mailbox) -> None:
+    a_request(mailbox)
+    near = at_browser(a_person("near@acme.test", "administrator", mailboxes=[mailbox]))
+    far = at_browser(a_person("far@acme.test", "administrator", mailboxes=[a_mailbox()]))
+    assert "returns@acme.test" in shown(near, "/requests")
+    assert "returns@acme.test" not in shown(far, "/requests")
+
+
+def test_people_are_listed_with_roles_and_reach(rita: Client, mailbox: Mailbox) -> None:
+    a_person("zoe@acme.test", "auditor", mailboxes=[mailbox])
+    page = shown(rita, "/people")
+    assert "zoe@acme.test" in page
+    assert mailbox.address in page
+    assert User.objects.count() == 2
