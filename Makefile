@@ -81,7 +81,7 @@ check-lint:
 check-types:
 	@$(SCRATCH) $(BIN)/mypy
 check-imports:
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 check-templates:
 	@$(BIN)/djade --check --target-version 5.2 $(TEMPLATES)
 	@$(BIN)/djlint --lint --quiet --profile django --ignore H030,H031 $(TEMPLATES)
