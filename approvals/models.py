@@ -11,7 +11,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from approvals.states import Status
-from assistants.models import ApiKey, Assistant, Connection, Integration, Run
+from assistants.models import ApiKey, Assistant, Integration, Run
 from audit.ids import new_id
 from mailboxes.models import Email, Mailbox
 
@@ -67,7 +67,9 @@ class User(AbstractBaseUser):
         """Runs of assistants that work in a mailbox within reach."""
         if self.all_mailboxes:
             return Q()
-        return Q(assistant__in=MailboxAssistant.objects.filter(self.mailbox_reach("mailbox")).values("assistant"))
+        return Q(
+            assistant__in=MailboxAssistant.objects.filter(self.mailbox_reach("mailbox")).values("assistant")
+        )
 
     if TYPE_CHECKING:
         memberships: Any
@@ -80,6 +82,9 @@ class Membership(models.Model):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["user", "mailbox"], name="member_once")]
 
+    def __str__(self) -> str:
+        return f"{self.user_id} in {self.mailbox_id}"
+
 
 class SignInLink(models.Model):
     """A one-time way in. The page behind it shows on GET and acts on POST."""
@@ -89,6 +94,9 @@ class SignInLink(models.Model):
     expires_at = models.DateTimeField()
     used_at = models.DateTimeField(null=True)
 
+    def __str__(self) -> str:
+        return f"for {self.user_id}"
+
 
 class KeyMailbox(models.Model):
     key = models.ForeignKey(ApiKey, models.CASCADE, related_name="mailbox_links")
@@ -96,6 +104,9 @@ class KeyMailbox(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["key", "mailbox"], name="key_mailbox_once")]
+
+    def __str__(self) -> str:
+        return f"{self.key_id} in {self.mailbox_id}"
 
 
 class MailboxAssistant(models.Model):
@@ -111,6 +122,9 @@ class MailboxAssistant(models.Model):
                 fields=["mailbox"], condition=Q(answers_inbound=True), name="one_assistant_answers_inbound"
             ),
         ]
+
+    def __str__(self) -> str:
+        return f"{self.assistant_id} in {self.mailbox_id}"
 
 
 class OutboundMessageQuerySet(models.QuerySet["OutboundMessage"]):
@@ -284,9 +298,10 @@ class IdempotencyKey(models.Model):
     expires_at = models.DateTimeField()
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["key", "kind", "value"], name="idempotency_once")
-        ]
+        constraints = [models.UniqueConstraint(fields=["key", "kind", "value"], name="idempotency_once")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.value}"
 
 
 class OperatorRequest(models.Model):

@@ -49,14 +49,19 @@ def rule(recipients: tuple[str, ...], oversight: Oversight) -> Ruling:
         return Ruling(Verdict.HOLD, (f"Everything is held: {oversight.held_reason}",))
     if mode == AUTONOMOUS:
         return Ruling(Verdict.RELEASE, (f"{mailbox} is autonomous.",))
-    if mode == MONITORED and oversight.oversight_address:
-        return Ruling(Verdict.RELEASE, (f"{mailbox} is monitored: {oversight.oversight_address} gets a copy.",))
     if mode == MONITORED:
-        return Ruling(Verdict.HOLD, (f"{mailbox} is monitored, but there is no oversight address.",))
+        return _if_copied(oversight)
     if mode == GATED_SEND and oversight.allowlist:
         return _by_allowlist(recipients, oversight)
     # gated_all, gated_send, and whatever a later version may have written: a person decides
     return Ruling(Verdict.HOLD, (f"{mailbox} is in {mode}.",))
+
+
+def _if_copied(oversight: Oversight) -> Ruling:
+    mailbox, copied_to = oversight.mailbox, oversight.oversight_address
+    if not copied_to:
+        return Ruling(Verdict.HOLD, (f"{mailbox} is monitored, but there is no oversight address.",))
+    return Ruling(Verdict.RELEASE, (f"{mailbox} is monitored: {copied_to} gets a copy.",))
 
 
 def _by_allowlist(recipients: tuple[str, ...], oversight: Oversight) -> Ruling:

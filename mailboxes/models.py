@@ -36,6 +36,9 @@ class Account(models.Model):
     held_at = models.DateTimeField(null=True)
     held_reason = models.CharField(max_length=500, blank=True)
 
+    def __str__(self) -> str:
+        return self.name
+
 
 class MailboxQuerySet(models.QuerySet["Mailbox"]):
     def visible_to(self, actor: Any) -> Self:
@@ -141,9 +144,16 @@ class EmailQuerySet(models.QuerySet["Email"]):
     def visible_to(self, actor: Any) -> Self:
         """Held inbound mail is invisible to whoever does not oversee."""
         found = self.filter(actor.mailbox_reach("mailbox"))
-        return found if actor.sees_held_inbound else found.exclude(
-            inbound_status__in=(Email.InboundStatus.PENDING, Email.InboundStatus.REJECTED,
-                                Email.InboundStatus.EXPIRED)
+        return (
+            found
+            if actor.sees_held_inbound
+            else found.exclude(
+                inbound_status__in=(
+                    Email.InboundStatus.PENDING,
+                    Email.InboundStatus.REJECTED,
+                    Email.InboundStatus.EXPIRED,
+                )
+            )
         )
 
     def inbound(self) -> Self:
@@ -218,7 +228,9 @@ class Email(models.Model):
                 name="email_held_inbound",
             ),
             *(
-                models.Index(fields=[name, "id"], condition=~models.Q(**{name: ""}), name=f"email_{name[:-3]}")
+                models.Index(
+                    fields=[name, "id"], condition=~models.Q(**{name: ""}), name=f"email_{name[:-3]}"
+                )
                 for name in ("assistant_id", "thread_id", "run_id", "tool_call_id")
             ),
         ]
@@ -294,6 +306,9 @@ class SigningKey(models.Model):
     private_pem_encrypted = models.TextField()
     public_pem = models.TextField()
     created_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"{self.created_at:%Y-%m-%d}"
 
 
 class CaughtMessageQuerySet(models.QuerySet["CaughtMessage"]):

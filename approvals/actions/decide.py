@@ -37,7 +37,13 @@ def approve(
         if message.status == Status.PENDING:
             action = Event.Action.MESSAGE_APPROVAL_GIVEN
         log.record(
-            entry(action, message, decision=decision.pk, given=message.approvals_given, needed=message.approvals_needed),
+            entry(
+                action,
+                message,
+                decision=decision.pk,
+                given=message.approvals_given,
+                needed=message.approvals_needed,
+            ),
             by=by.actor,
         )
     return message
@@ -80,7 +86,9 @@ def reject(
         message = current(message)
         told = answer(message, status="rejected", sent=False, reason=reason)
         log.record(
-            entry(Event.Action.MESSAGE_REJECTED, message, decision=decision.pk, reason=reason), *told, by=by.actor
+            entry(Event.Action.MESSAGE_REJECTED, message, decision=decision.pk, reason=reason),
+            *told,
+            by=by.actor,
         )
     return message
 
@@ -111,7 +119,9 @@ def expire(message: OutboundMessage) -> bool:
         if not move(message, Status.PENDING, Status.EXPIRED, late):
             return False
         message = current(message)
-        told = answer(message, status="expired", sent=False, detail="Nobody answered in time; it was not sent.")
+        told = answer(
+            message, status="expired", sent=False, detail="Nobody answered in time; it was not sent."
+        )
         log.record(entry(Event.Action.MESSAGE_EXPIRED, message), *told, by="system:schedule")
     return True
 
@@ -121,7 +131,7 @@ def _bound(message: OutboundMessage, revision: int | None, digest: str) -> tuple
     now = current(message)
     if not revision and not digest and now.revision > 1:
         raise Conflict(
-            f"This message was edited; say which revision you decide about. The current one is {now.revision}.",
+            f"This message was edited; name the revision that you decide about. It is now {now.revision}.",
             "revision_required",
             message=now,
             revision=now.revision,
@@ -132,7 +142,12 @@ def _bound(message: OutboundMessage, revision: int | None, digest: str) -> tuple
 
 
 def _decide(
-    message: OutboundMessage, verdict: Verdict, by: Decider | None, revision: int, digest: str, reason: str = ""
+    message: OutboundMessage,
+    verdict: Verdict,
+    by: Decider | None,
+    revision: int,
+    digest: str,
+    reason: str = "",
 ) -> Decision:
     try:
         with transaction.atomic():
@@ -161,6 +176,7 @@ def checked_reason(reason: str) -> str:
         message = f"A reason has at most {LONGEST_REASON} characters."
         raise Invalid([{"field": "reason", "code": "too_long", "message": message}])
     if "\x00" in reason:
-        raise Invalid([{"field": "reason", "code": "control_character", "message": "A reason is plain text."}])
+        raise Invalid(
+            [{"field": "reason", "code": "control_character", "message": "A reason is plain text."}]
+        )
     return reason
-

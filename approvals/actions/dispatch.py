@@ -168,11 +168,10 @@ def record_unknown(message: OutboundMessage, evidence: Mapping[str, Any]) -> Non
 def record_delay(message: OutboundMessage, evidence: Mapping[str, Any]) -> None:
     """Surely not sent; it is tried again later."""
     with transaction.atomic():
-        if not move(message, Status.SENDING, Status.APPROVED, delivery=dict(evidence)):
-            if not OutboundMessage.objects.filter(pk=message.pk, status__in=ON_ITS_WAY).update(
-                delivery=dict(evidence)
-            ):
-                return
+        waiting = OutboundMessage.objects.filter(pk=message.pk, status__in=ON_ITS_WAY)
+        back = move(message, Status.SENDING, Status.APPROVED, delivery=dict(evidence))
+        if not back and not waiting.update(delivery=dict(evidence)):
+            return
         log.record(entry(Event.Action.MESSAGE_DELAYED, message, **evidence), by=WORKER)
 
 

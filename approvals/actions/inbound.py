@@ -84,7 +84,9 @@ def overdue_inbound() -> list[Email]:
     """Held mail past its mailbox's deadline."""
     now = timezone.now()
     held = Email.objects.filter(inbound_status=S.PENDING).select_related("mailbox")
-    return [email for email in held if email.created_at + timedelta(hours=email.mailbox.deadline_hours) <= now]
+    return [
+        email for email in held if email.created_at + timedelta(hours=email.mailbox.deadline_hours) <= now
+    ]
 
 
 def read(email: Email, *, by: Actor) -> Email:
@@ -100,11 +102,18 @@ def _conflict(email: Email) -> Conflict:
     last = email.decisions.select_related("by", "by_key").order_by("at").last()
     now = Email.objects.get(pk=email.pk)
     if last is None:
-        return Conflict(f"This mail is {now.get_inbound_status_display().lower()}.", status=now.inbound_status)
+        return Conflict(
+            f"This mail is {now.get_inbound_status_display().lower()}.", status=now.inbound_status
+        )
     verb = "approved" if last.verdict == Decision.Verdict.APPROVE else "rejected"
     return Conflict(
         f"Already {verb} by {last.decider}, {last.at:%H:%M}.",
         "already_decided",
         status=now.inbound_status,
-        decision={"verdict": last.verdict, "by": last.decider, "at": last.at.isoformat(), "reason": last.reason},
+        decision={
+            "verdict": last.verdict,
+            "by": last.decider,
+            "at": last.at.isoformat(),
+            "reason": last.reason,
+        },
     )

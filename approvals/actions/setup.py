@@ -90,7 +90,9 @@ def revoke_key(key: ApiKey, *, by: User) -> None:
     with transaction.atomic():
         if ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now()):
             subject = Subject(assistant_id=key.assistant_id or "")
-            log.record(Entry(Event.Action.KEY_REVOKED, subject, {"key": key.pk, "name": key.name}), by=by.actor)
+            log.record(
+                Entry(Event.Action.KEY_REVOKED, subject, {"key": key.pk, "name": key.name}), by=by.actor
+            )
 
 
 def allow(mailbox: Mailbox, pattern: str, *, by: User, note: str = "") -> AllowlistEntry:

@@ -126,14 +126,20 @@ PAST = {
 def conflict(message: OutboundMessage, *, revision: int | None = None, digest: str = "") -> Conflict:
     """Why the UPDATE found nothing, as the truth of this moment."""
     message = current(message)
-    details: dict[str, Any] = {"status": message.status, "revision": message.revision, "digest": message.digest}
+    details: dict[str, Any] = {
+        "status": message.status,
+        "revision": message.revision,
+        "digest": message.digest,
+    }
     stale = (revision and revision != message.revision) or (digest and digest != message.digest)
     if message.status == Status.PENDING and stale:
         sentence = f"This message was edited meanwhile; the current revision is {message.revision}."
         return Conflict(sentence, "stale_revision", message=message, **details)
     last = message.decisions.filter(voided_at=None).select_related("by", "by_key").order_by("at").last()
     if last is None:
-        return Conflict(f"This message is {message.get_status_display().lower()}.", message=message, **details)
+        return Conflict(
+            f"This message is {message.get_status_display().lower()}.", message=message, **details
+        )
     details["decision"] = {
         "verdict": last.verdict,
         "by": last.decider,
@@ -142,5 +148,8 @@ def conflict(message: OutboundMessage, *, revision: int | None = None, digest: s
     }
     verb = PAST[Decision.Verdict(last.verdict)]
     return Conflict(
-        f"Already {verb.lower()} by {last.decider}, {last.at:%H:%M}.", "already_decided", message=message, **details
+        f"Already {verb.lower()} by {last.decider}, {last.at:%H:%M}.",
+        "already_decided",
+        message=message,
+        **details,
     )

@@ -48,7 +48,7 @@ class Bound:
 
 
 def bind(by: Sender, mailbox: Mailbox, context: Context, call: Call) -> Bound:
-    """Complete the context from the run it names or, where it names none, from the one open call that fits."""
+    """Complete the context from the run that it names or, without one, from the one open call that fits."""
     assistant = by if isinstance(by, Assistant) else by.assistant
     run, call_id = _named_run(assistant, context), context.tool_call_id
     if run is None and assistant is not None and not context.run_id:
@@ -85,7 +85,9 @@ def _fitting_call(assistant: Assistant, mailbox: Mailbox, call: Call) -> ToolCal
     """The one open call of a waiting run with the same tool and arguments; None if several fit."""
     waiting = Run.objects.waiting().filter(assistant=assistant)
     open_calls = ToolCall.objects.filter(run__in=waiting, name=call.tool, output=None).select_related("run")
-    taken = set(OutboundMessage.objects.filter(run__in=waiting).values_list("run__run_id", "email__tool_call_id"))
+    taken = set(
+        OutboundMessage.objects.filter(run__in=waiting).values_list("run__run_id", "email__tool_call_id")
+    )
     fitting = [
         one
         for one in open_calls.order_by("-pk")[:200]

@@ -66,8 +66,12 @@ def _answer(run: Run, call: ToolCall, output: Output) -> None:
                 run_id=run.run_id,
                 tool_call_id=call.call_id,
             )
-            called = Entry(Event.Action.TOOL_CALLED, subject, {"name": call.name, "arguments": call.arguments})
-            log.record(called, Entry(Event.Action.TOOL_ANSWERED, subject, {"output": output}), by=run.assistant.actor)
+            called = Entry(
+                Event.Action.TOOL_CALLED, subject, {"name": call.name, "arguments": call.arguments}
+            )
+            log.record(
+                called, Entry(Event.Action.TOOL_ANSWERED, subject, {"output": output}), by=run.assistant.actor
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,9 @@ class Arguments:
         except ValueError:
             values = None
         if not isinstance(values, dict):
-            raise Invalid([{"field": "arguments", "code": "not_json", "message": "Arguments are a JSON object."}])
+            raise Invalid(
+                [{"field": "arguments", "code": "not_json", "message": "Arguments are a JSON object."}]
+            )
         return cls(values)
 
     def text(self, name: str, default: str | None = None) -> str:

@@ -12,7 +12,9 @@ from mailboxes.mime import Fact
 from mailboxes.models import Correspondent, Email, Mailbox
 
 
-def known_facts(mailbox: Mailbox, recipients: tuple[str, ...], answered: Email | None) -> list[dict[str, Any]]:
+def known_facts(
+    mailbox: Mailbox, recipients: tuple[str, ...], answered: Email | None
+) -> list[dict[str, Any]]:
     facts = [*_first_time(mailbox, recipients), *_reply_goes_elsewhere(answered, recipients)]
     return [asdict(fact) for fact in facts]
 

@@ -104,7 +104,9 @@ def check_inbox(mailbox: Mailbox, *, by: Sender, limit: int = 20) -> list[Email]
     return list(wire.with_story(found).order_by("-id")[:limit])
 
 
-def tag(email: Email, *, by: Sender, set: Mapping[str, str] | None = None, delete: Iterable[str] = ()) -> dict[str, str]:
+def tag(
+    email: Email, *, by: Sender, set: Mapping[str, str] | None = None, delete: Iterable[str] = ()
+) -> dict[str, str]:
     """Merge `set` into the email's tags and drop `delete`. Returns the tags as they are then."""
     changes, gone = dict(set or {}), list(delete)
     if changes or gone:

@@ -97,7 +97,7 @@ def _check_may_send(by: Sender, mailbox: Mailbox) -> None:
             subject = Subject(mailbox_id=mailbox.pk, assistant_id=_assistant_of(by))
             log.record(Entry(Event.Action.MESSAGE_REFUSED, subject, {"reasons": ruling.reasons}), by=by.actor)
         raise Refused(
-            f"{' '.join(ruling.reasons)} An administrator can raise its mode in the dashboard, under Mailboxes."
+            f"{' '.join(ruling.reasons)} An administrator can raise its mode in the dashboard (Mailboxes)."
         )
 
 
@@ -190,7 +190,12 @@ def _store_email(letter: _Letter, context: Context) -> Email:
 
 def store_correspondents(email: Email) -> None:
     roles = Correspondent.Role
-    listed = ((roles.FROM, [email.from_address]), (roles.TO, email.to), (roles.CC, email.cc), (roles.BCC, email.bcc))
+    listed = (
+        (roles.FROM, [email.from_address]),
+        (roles.TO, email.to),
+        (roles.CC, email.cc),
+        (roles.BCC, email.bcc),
+    )
     Correspondent.objects.bulk_create(
         Correspondent(email=email, role=role, address=address) for role, some in listed for address in some
     )

@@ -34,7 +34,9 @@ def _of_call(call_key: str, content_hash: str) -> OutboundMessage | None:
     found = OutboundMessage.objects.select_related("email__mailbox").filter(call_key=call_key).first()
     if found and found.content_hash != content_hash:
         raise Conflict(
-            f"This tool call has already asked for another message, {found.pk}.", "tool_call_reused", message=found
+            f"This tool call has already asked for another message, {found.pk}.",
+            "tool_call_reused",
+            message=found,
         )
     return found
 
@@ -60,12 +62,15 @@ def _refuse_same_content(by: ApiKey, content_hash: str) -> None:
     same = _live(by, Kind.CONTENT, content_hash)
     if same:
         raise Duplicate(
-            f"The same message was submitted less than a minute ago, as {same.email_id}.", email_id=same.email_id
+            f"The same message was submitted less than a minute ago, as {same.email_id}.",
+            email_id=same.email_id,
         )
 
 
 def _live(by: ApiKey, kind: Kind, value: str) -> IdempotencyKey | None:
-    return IdempotencyKey.objects.filter(key=by, kind=kind, value=value, expires_at__gt=timezone.now()).first()
+    return IdempotencyKey.objects.filter(
+        key=by, kind=kind, value=value, expires_at__gt=timezone.now()
+    ).first()
 
 
 def remember(by: Sender, email: Email, content_hash: str, idempotency_key: str) -> None:

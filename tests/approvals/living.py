@@ -23,7 +23,11 @@ EVIDENCE = {"reply": "250 2.0.0 queued as 1", "steps": [], "at": "2026-11-22T12:
 
 def a_held_message(by: Sender, mailbox: Mailbox, **draft: Any) -> OutboundMessage:
     """Pending, in a mailbox that holds."""
-    draft = {"to": ("customer@northwind.example",), "subject": f"Order {next(_number)}", "markdown": "Hello"} | draft
+    draft = {
+        "to": ("customer@northwind.example",),
+        "subject": f"Order {next(_number)}",
+        "markdown": "Hello",
+    } | draft
     return gate.send(Draft(**draft), mailbox, by=by).message
 
 
@@ -58,7 +62,9 @@ def failed(message: OutboundMessage, by: User) -> OutboundMessage:
     return current(message)
 
 
-def a_waiting_run(assistant: Assistant, mailbox: Mailbox, *calls: tuple[str, str], driver: str = "counterseal") -> Run:
+def a_waiting_run(
+    assistant: Assistant, mailbox: Mailbox, *calls: tuple[str, str], driver: str = "counterseal"
+) -> Run:
     """A run in requires_action with `calls` of (name, arguments JSON); ids are call_1, call_2, …"""
     number = next(_number)
     return observe(
@@ -75,7 +81,9 @@ def a_waiting_run(assistant: Assistant, mailbox: Mailbox, *calls: tuple[str, str
     )
 
 
-def an_inbound(mailbox: Mailbox, *, sender: str = "customer@northwind.example", subject: str = "Hello") -> Email:
+def an_inbound(
+    mailbox: Mailbox, *, sender: str = "customer@northwind.example", subject: str = "Hello"
+) -> Email:
     data = (
         f"From: {sender}\r\nTo: {mailbox.address}\r\nSubject: {subject}\r\n"
         f"Message-ID: <in{next(_number)}@northwind.example>\r\n\r\nWhere is my order?\r\n"

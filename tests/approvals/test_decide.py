@@ -101,7 +101,9 @@ def test_a_rejection_sends_nothing_and_keeps_the_reason(message: OutboundMessage
 
 
 @pytest.mark.parametrize("reason", ["x" * 2001, "nul\x00"])
-def test_a_reason_is_plain_text_of_bounded_length(message: OutboundMessage, reviewer: User, reason: str) -> None:
+def test_a_reason_is_plain_text_of_bounded_length(
+    message: OutboundMessage, reviewer: User, reason: str
+) -> None:
     with pytest.raises(Invalid):
         actions.reject(message, by=reviewer, reason=reason)
 
@@ -137,7 +139,9 @@ def test_no_key_both_sends_and_decides(mailbox: Mailbox, assistant: Assistant, a
         factories.a_key(assistant, scopes=["oversight"], mailboxes=[mailbox])
 
 
-@pytest.mark.parametrize("change", [{"oversight_mode": "read_only"}, {"held_at": "now"}, {"is_active": False}])
+@pytest.mark.parametrize(
+    "change", [{"oversight_mode": "read_only"}, {"held_at": "now"}, {"is_active": False}]
+)
 def test_nothing_is_approved_where_nothing_may_leave(
     message: OutboundMessage, reviewer: User, change: dict[str, object]
 ) -> None:
@@ -159,7 +163,9 @@ def test_cancelling_is_idempotent_and_takes_the_promise_back(
     assert events(message).count(Action.MESSAGE_CANCELLED) == 1
 
 
-def test_what_is_being_sent_cannot_be_cancelled(message: OutboundMessage, reviewer: User, api_key: ApiKey) -> None:
+def test_what_is_being_sent_cannot_be_cancelled(
+    message: OutboundMessage, reviewer: User, api_key: ApiKey
+) -> None:
     living.sending(message, reviewer)
     with pytest.raises(Conflict):
         actions.cancel(message, by=api_key)

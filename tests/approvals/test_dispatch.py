@@ -74,7 +74,9 @@ def test_without_a_change_it_is_sent_once(message: OutboundMessage, reviewer: Us
     assert not begins(message, entry)
 
 
-def test_what_the_policy_released_leaves_only_under_the_mode_that_released_it(released: OutboundMessage) -> None:
+def test_what_the_policy_released_leaves_only_under_the_mode_that_released_it(
+    released: OutboundMessage,
+) -> None:
     entry = living.leased(released)
     Mailbox.objects.update(oversight_mode="gated_send")
     assert not begins(released, entry)
@@ -93,7 +95,9 @@ def test_a_looser_mode_releases_again_under_its_own_name(released: OutboundMessa
     assert begins(released, entry)
 
 
-def test_a_persons_approval_stands_when_the_mailbox_is_tightened(message: OutboundMessage, reviewer: User) -> None:
+def test_a_persons_approval_stands_when_the_mailbox_is_tightened(
+    message: OutboundMessage, reviewer: User
+) -> None:
     living.approved(message, reviewer)
     Mailbox.objects.update(oversight_mode="gated_all")
     assert not dispatch.take_back(message)
@@ -142,7 +146,9 @@ def test_the_block_is_stored_once_and_for_ever(message: OutboundMessage) -> None
     assert first.sent_digest == second.sent_digest
 
 
-def test_a_lost_reply_needs_attention_and_nothing_else_happens(message: OutboundMessage, reviewer: User) -> None:
+def test_a_lost_reply_needs_attention_and_nothing_else_happens(
+    message: OutboundMessage, reviewer: User
+) -> None:
     after = living.in_doubt(message, reviewer)
     assert after.status == Status.NEEDS_ATTENTION
     assert after.delivery["error"]
@@ -174,7 +180,10 @@ def test_a_delay_keeps_the_approval(message: OutboundMessage, reviewer: User) ->
 class TestSettling:
     def test_a_person_says_that_it_arrived(self, message: OutboundMessage, reviewer: User) -> None:
         living.in_doubt(message, reviewer)
-        assert actions.mark_sent(message, by=reviewer, digest=message.digest, reason="they answered").status == "sent"
+        assert (
+            actions.mark_sent(message, by=reviewer, digest=message.digest, reason="they answered").status
+            == "sent"
+        )
         assert Decision.objects.filter(verdict="mark_sent").get().reason == "they answered"
 
     def test_a_person_gives_up(self, message: OutboundMessage, administrator: User, reviewer: User) -> None:
@@ -201,13 +210,17 @@ class TestSettling:
             actions.mark_sent(message, by=reviewer, digest="0" * 64)
         assert caught.value.code == "digest_mismatch"
 
-    def test_only_who_may(self, message: OutboundMessage, reviewer: User, auditor: User, outsider: User) -> None:
+    def test_only_who_may(
+        self, message: OutboundMessage, reviewer: User, auditor: User, outsider: User
+    ) -> None:
         living.in_doubt(message, reviewer)
         for actor in (auditor, outsider):
             with pytest.raises(NotPermitted):
                 actions.send_again(message, by=actor, digest=message.digest)
 
-    def test_nothing_is_sent_again_while_everything_is_held(self, message: OutboundMessage, reviewer: User) -> None:
+    def test_nothing_is_sent_again_while_everything_is_held(
+        self, message: OutboundMessage, reviewer: User
+    ) -> None:
         living.in_doubt(message, reviewer)
         Account.objects.update(held_at=timezone.now(), held_reason="incident")
         with pytest.raises(Refused):
@@ -253,7 +266,12 @@ class TestModes:
 
     @pytest.mark.parametrize("everywhere", [True, False])
     def test_hold_everything_returns_all_and_lifting_leaves_them_with_the_reviewers(
-        self, message: OutboundMessage, mailbox: Mailbox, administrator: User, reviewer: User, everywhere: bool
+        self,
+        message: OutboundMessage,
+        mailbox: Mailbox,
+        administrator: User,
+        reviewer: User,
+        everywhere: bool,
     ) -> None:
         living.approved(message, reviewer)
         where = None if everywhere else mailbox

@@ -11,15 +11,15 @@ from email import message_from_bytes, policy
 import pytest
 from django.utils import timezone
 
-from approvals import actions, effects, gate, outbox, sweep, tasks
+from approvals import actions, effects, gate, sweep, tasks
 from approvals.actions import dispatch
 from approvals.actions.transitions import current
 from approvals.models import MailboxAssistant, OutboundMessage, OutboxEntry, User
 from approvals.states import Status
 from assistants.models import ApiKey, Assistant, Run
+from audit import nudge
 from audit.models import Event
 from mailboxes import delivery, identity
-from mailboxes.envelope import Draft
 from mailboxes.models import Account, CaughtMessage, Mailbox, RawMessage, Revision
 from tests import factories
 from tests.approvals import living
@@ -30,7 +30,9 @@ pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 @pytest.fixture
 def message(api_key: ApiKey, mailbox: Mailbox) -> OutboundMessage:
-    return living.a_held_message(api_key, mailbox, cc=("copy@northwind.example",), bcc=("blind@northwind.example",))
+    return living.a_held_message(
+        api_key, mailbox, cc=("copy@northwind.example",), bcc=("blind@northwind.example",)
+    )
 
 
 def due_again() -> None:
@@ -59,7 +61,9 @@ class TestDelivery:
         assert after.status == Status.SENT
         assert after.delivery["reply"].startswith("250")
 
-    def test_it_leaves_once(self, message: OutboundMessage, reviewer: User, smtp_server: RecordingServer) -> None:
+    def test_it_leaves_once(
+        self, message: OutboundMessage, reviewer: User, smtp_server: RecordingServer
+    ) -> None:
         living.approved(message, reviewer)
         tasks.deliver()
         OutboxEntry.objects.update(done_at=None, leased_until=None)
@@ -97,7 +101,9 @@ class TestDelivery:
         assert current(message).status == Status.SENT
         assert smtp_server.messages[0][2].startswith(bytes(first or b"-"))
 
-    def test_after_a_day_of_trying_it_fails(self, message: OutboundMessage, reviewer: User, settings: object) -> None:
+    def test_after_a_day_of_trying_it_fails(
+        self, message: OutboundMessage, reviewer: User, settings: object
+    ) -> None:
         settings.EMAIL_URL = "smtp://127.0.0.1:1"  # type: ignore[attr-defined]
         living.approved(message, reviewer)
         tasks.deliver()
@@ -169,7 +175,11 @@ class TestDelivery:
         assert current(message).status == Status.PENDING
 
     def test_a_hold_between_the_recipients_and_the_data_still_stops_it(
-        self, message: OutboundMessage, reviewer: User, smtp_server: RecordingServer, monkeypatch: pytest.MonkeyPatch
+        self,
+        message: OutboundMessage,
+        reviewer: User,
+        smtp_server: RecordingServer,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         def hold_now(*args: object) -> Revision:
             Account.objects.update(held_at=timezone.now(), held_reason="incident")
@@ -238,7 +248,7 @@ class TestSweep:
         self, message: OutboundMessage, reviewer: User, monkeypatch: pytest.MonkeyPatch, assistant: Assistant
     ) -> None:
         woken: list[str] = []
-        monkeypatch.setattr(sweep.nudge, "now", woken.append)
+        monkeypatch.setattr(nudge, "now", woken.append)
         sweep.sweep()
         assert woken == []
         living.approved(message, reviewer)
@@ -378,7 +388,9 @@ def test_no_query_follows_the_record_in_a_transaction(
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
 
-    with CaptureQueriesContext(connection, ) as seen:
+    with CaptureQueriesContext(
+        connection,
+    ) as seen:
         message = living.a_held_message(api_key, mailbox)
         living.approved(message, reviewer)
         tasks.deliver()

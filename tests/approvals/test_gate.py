@@ -54,7 +54,7 @@ class TestSending:
 
     def test_read_only_refuses_and_the_refusal_is_on_record(self, api_key: ApiKey, mailbox: Mailbox) -> None:
         Mailbox.objects.update(oversight_mode="read_only")
-        with pytest.raises(Refused, match="read_only.*administrator can raise"):
+        with pytest.raises(Refused, match=r"read_only.*administrator can raise"):
             gate.send(DRAFT, Mailbox.objects.get(), by=api_key)
         assert not Email.objects.exists()
         assert Event.objects.filter(action=Event.Action.MESSAGE_REFUSED, mailbox_id=mailbox.pk).exists()
@@ -72,7 +72,9 @@ class TestSending:
         assert {error["field"] for error in caught.value.fields} == {"to[0]", "subject"}
         assert not Email.objects.exists()
 
-    def test_out_of_reach_or_without_the_scope_nothing_is_sent(self, api_key: ApiKey, mailbox: Mailbox) -> None:
+    def test_out_of_reach_or_without_the_scope_nothing_is_sent(
+        self, api_key: ApiKey, mailbox: Mailbox
+    ) -> None:
         elsewhere = factories.a_mailbox()
         reader = factories.a_key(api_key.assistant, scopes=["read"], mailboxes=[mailbox])  # type: ignore[arg-type]
         with pytest.raises(NotPermitted):
@@ -113,7 +115,9 @@ class TestRepeats:
         first = gate.send(DRAFT, mailbox, by=api_key, idempotency_key="k1")
         assert gate.send(DRAFT, mailbox, by=api_key, idempotency_key="k1").message == first.message
         with pytest.raises(IdempotencyReused):
-            gate.send(Draft(to=DRAFT.to, subject="x", markdown="y"), mailbox, by=api_key, idempotency_key="k1")
+            gate.send(
+                Draft(to=DRAFT.to, subject="x", markdown="y"), mailbox, by=api_key, idempotency_key="k1"
+            )
         with pytest.raises(Invalid):
             gate.send(DRAFT, mailbox, by=api_key, idempotency_key="k" * 256)
 
@@ -125,7 +129,9 @@ class TestRepeats:
         IdempotencyKey.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
         assert gate.send(DRAFT, mailbox, by=api_key).message != first
 
-    def test_another_key_is_another_sender(self, api_key: ApiKey, assistant: Assistant, mailbox: Mailbox) -> None:
+    def test_another_key_is_another_sender(
+        self, api_key: ApiKey, assistant: Assistant, mailbox: Mailbox
+    ) -> None:
         gate.send(DRAFT, mailbox, by=api_key, idempotency_key="k1")
         second = factories.a_key(assistant, mailboxes=[mailbox])
         assert not gate.send(DRAFT, mailbox, by=second, idempotency_key="k1").repeated
@@ -139,30 +145,39 @@ class TestBinding:
     def test_a_send_without_context_finds_its_open_call(
         self, api_key: ApiKey, assistant: Assistant, mailbox: Mailbox
     ) -> None:
-        run = living.a_waiting_run(assistant, mailbox, ("send_email", self.arguments(mailbox)), driver="caller")
+        run = living.a_waiting_run(
+            assistant, mailbox, ("send_email", self.arguments(mailbox)), driver="caller"
+        )
         message = gate.send(DRAFT, mailbox, by=api_key).message
         assert message.run == run
         assert message.email.tool_call_id == run.calls.get().call_id
         assert message.email.thread_id == run.thread_id
 
-    def test_two_calls_that_fit_bind_nothing(self, api_key: ApiKey, assistant: Assistant, mailbox: Mailbox) -> None:
+    def test_two_calls_that_fit_bind_nothing(
+        self, api_key: ApiKey, assistant: Assistant, mailbox: Mailbox
+    ) -> None:
         call = ("send_email", self.arguments(mailbox))
         living.a_waiting_run(assistant, mailbox, call, call, driver="caller")
         assert gate.send(DRAFT, mailbox, by=api_key).message.run is None
 
     @pytest.mark.parametrize(
-        "other", [{"subject": "Other"}, {"to": "eve@evil.example"}, {"body": "x"}, {"mailbox_id": "mbx_other"}]
+        "other",
+        [{"subject": "Other"}, {"to": "eve@evil.example"}, {"body": "x"}, {"mailbox_id": "mbx_other"}],
     )
     def test_other_arguments_do_not_fit(
         self, api_key: ApiKey, assistant: Assistant, mailbox: Mailbox, other: dict[str, str]
     ) -> None:
-        living.a_waiting_run(assistant, mailbox, ("send_email", self.arguments(mailbox, **other)), driver="caller")
+        living.a_waiting_run(
+            assistant, mailbox, ("send_email", self.arguments(mailbox, **other)), driver="caller"
+        )
         assert gate.send(DRAFT, mailbox, by=api_key).message.run is None
 
     def test_nonsense_for_arguments_does_not_fit(
         self, api_key: ApiKey, assistant: Assistant, mailbox: Mailbox
     ) -> None:
-        living.a_waiting_run(assistant, mailbox, ("send_email", "not json"), ("send_email", "[]"), driver="caller")
+        living.a_waiting_run(
+            assistant, mailbox, ("send_email", "not json"), ("send_email", "[]"), driver="caller"
+        )
         assert gate.send(DRAFT, mailbox, by=api_key).message.run is None
 
     def test_another_assistants_run_is_never_bound(self, api_key: ApiKey, mailbox: Mailbox) -> None:
@@ -190,7 +205,9 @@ class TestReplies:
         assert message.email.to == ["customer@northwind.example"]
         assert message.email.subject == "RE: Where is it?"
 
-    def test_a_follow_up_to_our_own_mail_goes_where_that_went(self, api_key: ApiKey, mailbox: Mailbox) -> None:
+    def test_a_follow_up_to_our_own_mail_goes_where_that_went(
+        self, api_key: ApiKey, mailbox: Mailbox
+    ) -> None:
         first = living.a_held_message(api_key, mailbox)
         message = gate.reply(first.email, Draft(to=(), markdown="And also"), by=api_key).message
         assert message.email.to == first.email.to
@@ -218,7 +235,7 @@ class TestDrivenRuns:
         gate.dispatch_calls(run)
         inbox, sent, read, replied = self.outputs(run)
         assert inbox is not None
-        assert [one["id"] for one in inbox["emails"]] == [email.pk]  # type: ignore[attr-defined, index]
+        assert [one["id"] for one in inbox["emails"]] == [email.pk]  # type: ignore[attr-defined]
         assert read is not None
         assert read["text_body"] == "Where is my order?\n"
         assert sent is None
@@ -241,8 +258,16 @@ class TestDrivenRuns:
             ("send_email", "[]", "invalid"),
             ("send_email", '{"to": 5, "subject": "s", "body": "b"}', "invalid"),
             ("send_email", '{"to": "a@b.example", "subject": "s"}', "invalid"),
-            ("send_email", '{"to": "a@b.example", "subject": "s\\r\\nBcc: e@e.example", "body": "b"}', "invalid"),
-            ("send_email", '{"to": "a@b.example", "subject": "s", "body": "b", "mailbox_id": "mbx_x"}', "not_found"),
+            (
+                "send_email",
+                '{"to": "a@b.example", "subject": "s\\r\\nBcc: e@e.example", "body": "b"}',
+                "invalid",
+            ),
+            (
+                "send_email",
+                '{"to": "a@b.example", "subject": "s", "body": "b", "mailbox_id": "mbx_x"}',
+                "not_found",
+            ),
             ("reply_email", '{"email_id": "em_x", "body": "b"}', "not_found"),
             ("read_email", '{"email_id": "em_\\u0000"}', "invalid"),
             ("check_inbox", '{"limit": 0}', "invalid"),
@@ -292,7 +317,9 @@ class TestDrivenRuns:
         assert output is not None
         assert output["code"] == "mode_forbids"
 
-    def test_an_assistant_reaches_its_own_mailboxes_only(self, assistant: Assistant, mailbox: Mailbox) -> None:
+    def test_an_assistant_reaches_its_own_mailboxes_only(
+        self, assistant: Assistant, mailbox: Mailbox
+    ) -> None:
         other = living.an_inbound(factories.a_mailbox())
         run = living.a_waiting_run(
             assistant,
@@ -322,7 +349,7 @@ class TestInbound:
         assert gate.check_inbox(mailbox, by=api_key) == []
         actions.approve_inbound(email, by=reviewer)
         assert gate.check_inbox(mailbox, by=api_key) == [email]
-        with pytest.raises(Conflict, match="Already approved by rita@acme.test"):
+        with pytest.raises(Conflict, match=r"Already approved by rita@acme\.test"):
             actions.reject_inbound(email, by=second_reviewer, reason="late")
 
     def test_rejected_and_expired_mail_stays_invisible(

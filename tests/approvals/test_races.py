@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
 from django.db import connection
 
 from approvals import actions, gate
+from approvals.actions import dispatch
 from approvals.actions.transitions import current
 from approvals.errors import Conflict, DomainError
 from approvals.models import Decision, OutboundMessage, OutboxEntry, User
@@ -49,8 +51,10 @@ def test_of_two_reviewers_one_wins_and_the_other_sees_who(
     for _ in range(ROUNDS[connection.vendor]):
         message = living.a_held_message(api_key, mailbox)
         results = at_once(
-            lambda m=message: actions.approve(m, by=reviewer, revision=1, digest=m.digest),
-            lambda m=message: actions.reject(m, by=second_reviewer, reason="no", revision=1, digest=m.digest),
+            partial(actions.approve, message, by=reviewer, revision=1, digest=message.digest),
+            partial(
+                actions.reject, message, by=second_reviewer, reason="no", revision=1, digest=message.digest
+            ),
         )
         lost = [result for result in results if isinstance(result, Conflict)]
         assert len(lost) == 1
@@ -71,8 +75,8 @@ def test_two_first_approvals_of_two_are_both_counted(
     for _ in range(ROUNDS[connection.vendor] // 10):
         message = living.a_held_message(api_key, mailbox)
         at_once(
-            lambda m=message: living.approved(m, reviewer),
-            lambda m=message: living.approved(m, second_reviewer),
+            partial(living.approved, message, reviewer),
+            partial(living.approved, message, second_reviewer),
         )
         assert current(message).status == Status.APPROVED
         assert OutboxEntry.objects.filter(ref=message.pk).count() == 1
@@ -101,13 +105,11 @@ def test_tightening_races_with_a_release_and_nothing_slips_through(
         Mailbox.objects.update(oversight_mode="autonomous")
         box = Mailbox.objects.get()
         at_once(
-            lambda b=box: living.a_held_message(api_key, b),
-            lambda b=box: actions.set_mode(b, "gated_send", by=administrator),
+            partial(living.a_held_message, api_key, box),
+            partial(actions.set_mode, box, "gated_send", by=administrator),
         )
         message = OutboundMessage.objects.order_by("-pk")[0]
         if message.status == Status.APPROVED:
-            from approvals.actions import dispatch
-
             entry = OutboxEntry.objects.get(ref=message.pk)
             assert not dispatch.begin_sending(message, entry, message.email.recipients)
             dispatch.take_back(message)

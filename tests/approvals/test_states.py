@@ -32,7 +32,9 @@ def test_needs_attention_is_never_left_for_sending_without_an_approval() -> None
     assert Status.SENDING not in TRANSITIONS[Status.NEEDS_ATTENTION]
 
 
-@pytest.mark.parametrize("status", [Status.REJECTED, Status.EXPIRED, Status.CANCELLED, Status.SUPERSEDED, Status.SENT])
+@pytest.mark.parametrize(
+    "status", [Status.REJECTED, Status.EXPIRED, Status.CANCELLED, Status.SUPERSEDED, Status.SENT]
+)
 def test_what_is_decided_stays_decided(status: Status) -> None:
     assert status in FINAL
 

@@ -8,6 +8,7 @@ import signal
 import smtplib
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,17 @@ DOCUMENT = {
             "protocol": "scripted",
             "script": [
                 {"when": {"turn": 2}, "say": "Done."},
-                {"calls": [{"name": "reply_email", "arguments": {"email_id": "{email_id}", "body": "Here."}}]},
+                {
+                    "calls": [
+                        {"name": "reply_email", "arguments": {"email_id": "{email_id}", "body": "Here."}}
+                    ]
+                },
             ],
         }
     ],
-    "mailboxes": [{"address": SUPPORT, "oversight_mode": "gated_send", "assistant": "Support", "on_inbound": "run"}],
+    "mailboxes": [
+        {"address": SUPPORT, "oversight_mode": "gated_send", "assistant": "Support", "on_inbound": "run"}
+    ],
     "assistants": [
         {"name": "Support", "mailboxes": [SUPPORT], "scopes": ["read", "send"], "connection": "Script"}
     ],
@@ -102,7 +109,9 @@ class Story:
         up = self.start()
         host, port = up.smtp
         with smtplib.SMTP(host, port) as client:
-            client.sendmail("c@far.example", [SUPPORT], "From: c@far.example\r\nSubject: Hi\r\n\r\nWhere is it?\r\n")
+            client.sendmail(
+                "c@far.example", [SUPPORT], "From: c@far.example\r\nSubject: Hi\r\n\r\nWhere is it?\r\n"
+            )
         held = until(lambda: self.get(up, "oversight/pending", self.desk)["pending"])
         up.close()
         return str(held[0]["id"])
@@ -110,15 +119,13 @@ class Story:
     def approve_and_die(self, point: str, email_id: str) -> None:
         up = self.start(point)
         self.armed.touch()
-        try:
+        with suppress(httpx.TransportError):
             httpx.post(
                 f"{up.url}/v1/oversight/decide",
                 json={"email_id": email_id, "action": "approve"},
                 headers={"Authorization": f"Bearer {self.desk}"},
                 timeout=30,
             )
-        except httpx.TransportError:
-            pass
         up.process.wait(30)
         assert up.process.returncode == -signal.SIGKILL
         up.close()

@@ -37,7 +37,7 @@ class Command(up.Command):
         model = "a real model" if _has_model() else "a script (set OPENAI_API_KEY for a real model)"
         lines = [
             "",
-            f"The demo's assistants follow {model}. Their mail waits for you in the queue.",
+            f"The assistants follow {model}. Their mail waits for you in the queue.",
             "Sign in with one of these links; each works once, for an hour:",
             *(f"  {role:<14} {link}" for role, link in sign_in_links()),
             "",

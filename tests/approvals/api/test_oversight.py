@@ -78,6 +78,18 @@ def test_a_deciding_key_decides(overseer: Caller, message: OutboundMessage, acti
     assert overseer.get(PENDING).json()["pending"] == []
 
 
+def test_where_two_must_approve_the_first_hears_that_it_still_waits(
+    overseer: Caller, mailbox: Mailbox, api_key: ApiKey, reviewer: User
+) -> None:
+    Mailbox.objects.update(approvals_needed=2)
+    message = held(mailbox, api_key)
+    response = overseer.post(DECIDE, {"email_id": message.pk, "action": "approve"})
+    assert (response.status_code, response.json()["status"]) == (200, "pending_send_approval")
+    again = overseer.post(DECIDE, {"email_id": message.pk, "action": "approve"})
+    assert (again.status_code, again.json()["code"]) == (409, "approved_by_you")
+    assert actions.approve(message, by=reviewer).status == "approved"
+
+
 @pytest.mark.parametrize(("action", "status"), [("approve", "unread"), ("reject", "rejected")])
 def test_held_inbound_mail_is_decided_the_same_way(
     overseer: Caller, mailbox: Mailbox, action: str, status: str
