@@ -17,9 +17,10 @@ FRAME_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src 
 @require_safe
 def of_email(request: Request, pk: str) -> HttpResponse:
     email = _email(request, pk)
-    # mail that came in was parsed once, within limits; what is to go out is read from the frozen bytes
-    html = render_html.document(email.html) if email.is_inbound and email.html else ""
-    return _frame(html or mime.render(bytes_of(email)).html)
+    # mail that came in was parsed once, within limits, and its bytes are never parsed here again
+    if email.is_inbound:
+        return _frame(render_html.document(email.html) if email.html else "")
+    return _frame(mime.render(bytes_of(email)).html)
 
 
 @require_safe
