@@ -114,8 +114,6 @@ def build(
     """Raises InvalidDraft with every error there is, at most one per field."""
     check = _Check()
     to, cc, bcc = check.recipients(draft)
-    references = [one for one in references if one]
-    references = [*references[:1], *references[1:][-MAX_REFERENCES + 1 :]]
     text, html = check.bodies(draft)
     envelope = Envelope(
         sender=check.value("from", sender, normalize_address),
@@ -128,9 +126,7 @@ def build(
         html=html,
         message_id=check.value("message_id", message_id, headers.clean_message_id),
         in_reply_to=check.value("in_reply_to", in_reply_to, headers.clean_message_id) if in_reply_to else "",
-        references=tuple(
-            check.value(f"references[{i}]", one, headers.clean_message_id) for i, one in enumerate(references)
-        ),
+        references=check.references(references),
     )
     if check.errors:
         raise InvalidDraft(check.errors)
@@ -190,6 +186,15 @@ class _Check:
                 seen.add(address.lower())
                 found.append(address)
         return tuple(found)
+
+    def references(self, given: Sequence[str]) -> tuple[str, ...]:
+        """The first and the newest; blanks, of mail that came without an id, are left out."""
+        known = [one for one in given if one]
+        kept = [*known[:1], *known[1:][-MAX_REFERENCES + 1 :]]
+        return tuple(
+            self.value(f"references[{index}]", one, headers.clean_message_id)
+            for index, one in enumerate(kept)
+        )
 
     def bodies(self, draft: Draft) -> tuple[str, str]:
         before = len(self.errors)
