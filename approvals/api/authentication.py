@@ -24,7 +24,7 @@ CHALLENGE = 'Bearer realm="counterseal"'
 ANY_KEY: tuple[str, ...] = ()
 
 
-def presented_secret(request: HttpRequest | Request) -> str:
+def _presented_secret(request: HttpRequest | Request) -> str:
     """From `Authorization: Bearer …` or `X-API-Key`; "" when the request carries neither."""
     kind, _, secret = request.headers.get("Authorization", "").strip().partition(" ")
     if kind.lower() == "bearer":
@@ -32,15 +32,21 @@ def presented_secret(request: HttpRequest | Request) -> str:
     return request.headers.get("X-API-Key", "").strip()
 
 
+def identify(request: HttpRequest | Request) -> ApiKey | None:
+    """None if no key was presented; AuthenticationFailed if one was that is no good."""
+    secret = _presented_secret(request)
+    if not secret:
+        return None
+    key = find_key(secret)
+    if key is None:
+        raise AuthenticationFailed("This API key is unknown, expired or revoked.")
+    return key
+
+
 class KeyAuthentication(BaseAuthentication):
     def authenticate(self, request: Request) -> tuple[ApiKey, ApiKey] | None:
-        secret = presented_secret(request)
-        if not secret:
-            return None
-        key = find_key(secret)
-        if key is None:
-            raise AuthenticationFailed("This API key is unknown, expired or revoked.")
-        return key, key
+        key = identify(request)
+        return (key, key) if key else None
 
     def authenticate_header(self, request: Request) -> str:
         return CHALLENGE

@@ -14,16 +14,15 @@ from contextlib import contextmanager
 from asgiref.sync import sync_to_async
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from rest_framework.exceptions import AuthenticationFailed, MethodNotAllowed, NotAuthenticated
+from rest_framework.exceptions import MethodNotAllowed, NotAuthenticated
 
 from approvals import wire
-from approvals.api.authentication import check_scopes, presented_secret
+from approvals.api.authentication import check_scopes, identify
 from approvals.api.base import email_of
 from approvals.api.errors import TooMany, answer
 from approvals.api.requests import WaitQuery
 from approvals.states import FINAL
 from approvals.wire import Dialect
-from assistants.keys import find_key
 from assistants.models import ApiKey, Scope
 from audit import watch
 
@@ -55,12 +54,9 @@ def _refuse(error: Exception) -> HttpResponse:
 
 def _authenticate(request: HttpRequest) -> ApiKey:
     try:
-        secret = presented_secret(request)
-        if not secret:
-            raise NotAuthenticated
-        key = find_key(secret)
+        key = identify(request)
         if key is None:
-            raise AuthenticationFailed("This API key is unknown, expired or revoked.")
+            raise NotAuthenticated
         check_scopes(key, (Scope.READ,))
         return key
     finally:

@@ -64,5 +64,7 @@ def _decide_outbound(email: Email, data: dict[str, Any], key: ApiKey) -> str:
         actions.reject(email.outbound, by=key, reason=data.get("reason", ""), **content)
         return "rejected"
     message = actions.approve(email.outbound, by=key, **content)
+    if message.status == Status.PENDING:
+        return wire.word(message.status)  # this approval counts, and another person's is needed
     # a worker may have been quicker than this answer
     return "approved_and_sent" if message.status == Status.SENT else "approved"
