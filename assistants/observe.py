@@ -64,7 +64,6 @@ def _new(assistant: Assistant, driver: str, snapshot: Snapshot) -> Run:
         assistant=assistant,
         connection=assistant.connection,
         driver=driver,
-        status=snapshot.status,
         run_id=snapshot.run_id,
         thread_id=snapshot.thread_id,
     )

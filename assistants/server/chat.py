@@ -14,6 +14,7 @@ from assistants.server.turn import Call, Called, Json, ModelError, Reply, Said, 
 TIMEOUT = 120.0  # seconds; under the engine's lease, which must outlast it
 # asked for again later by the engine, which keeps no thread waiting for it
 TRANSIENT = (openai.APIConnectionError, openai.RateLimitError, openai.InternalServerError)
+NONSENSE = "The model's server answered with something that is no chat completion."
 
 
 def reply(connection: Connection, turn: Turn) -> Reply:
@@ -26,6 +27,8 @@ def reply(connection: Connection, turn: Turn) -> Reply:
             answer = client.chat.completions.create(**request(connection, turn))
     except openai.OpenAIError as error:
         raise _understood(error) from error
+    except ValueError as error:
+        raise ModelError(NONSENSE) from error
     return _read(answer)
 
 
@@ -108,7 +111,7 @@ def _read(answer: ChatCompletion) -> Reply:
     # a server that only resembles the real one may leave out anything: trust no type
     choices: Any = getattr(answer, "choices", None)
     if not isinstance(choices, list) or not choices or getattr(choices[0], "message", None) is None:
-        raise ModelError("The model's server answered with something that is no chat completion.")
+        raise ModelError(NONSENSE)
     message, finish = choices[0].message, getattr(choices[0], "finish_reason", None)
     if finish == "content_filter" or getattr(message, "refusal", None):
         raise ModelError("The model refused to answer.", "invalid_prompt")

@@ -8,6 +8,7 @@ from typing import Any
 
 import openai
 import pytest
+from openai.types.beta import Assistant as RemoteAssistant
 from openai.types.beta.threads import Run
 
 from assistants import tools
@@ -55,10 +56,11 @@ def follows(assistant: Assistant) -> Callable[[Script], None]:
 
 def start(client: Client, text: str = "Hello", **options: Any) -> Run:
     """A run on a thread of its own, with all five tools."""
-    made = client.beta.assistants.create(model="any", tools=TOOLS, instructions="Be brief.")
-    return client.beta.threads.create_and_run(
+    made: RemoteAssistant = client.beta.assistants.create(model="any", tools=TOOLS, instructions="Be brief.")
+    run: Run = client.beta.threads.create_and_run(
         assistant_id=made.id, thread={"messages": [{"role": "user", "content": text}]}, **options
     )
+    return run
 
 
 def advanced(client: Client, run: Run) -> Run:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import openai
@@ -243,9 +243,10 @@ def test_deleting_a_thread_cancels_the_callers_own_run(client: Client, follows: 
 
 class TestWhoDrives:
     @pytest.fixture
-    def ours(self, live_server_asgi: AsgiServer, assistant: Assistant) -> Client:
+    def ours(self, live_server_asgi: AsgiServer, assistant: Assistant) -> Iterator[Client]:
         """Our own run driver."""
-        return client_of(live_server_asgi, keys.internal_token(assistant))
+        with client_of(live_server_asgi, keys.internal_token(assistant)) as client:
+            yield client
 
     def test_only_its_caller_moves_a_callers_run(
         self, client: Client, ours: Client, follows: Follows

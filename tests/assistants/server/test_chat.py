@@ -1,0 +1,240 @@
+"""A Chat Completions endpoint as the model behind a run."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from assistants.models import Assistant, Connection
+from assistants.server.models import Run
+from tests import factories
+from tests.assistants.server.conftest import TOOLS, Client, advanced, answer, open_calls, said, start
+from tests.assistants.server.fake_model import FakeModel
+from tests.servers import AsgiServer
+
+SECRET = "sk-connection-secret"
+
+
+@pytest.fixture
+def model(assistant: Assistant) -> Iterator[FakeModel]:
+    """The model behind the assistant."""
+    fake = FakeModel()
+    with AsgiServer.running(fake) as server:
+        connection = factories.a_connection(
+            protocol="chat_completions",
+            base_url=f"{server.url}/v1",
+            model="served",
+            models_served={"gpt-4o": "small"},
+        )
+        connection.api_key = SECRET
+        connection.save()
+        assistant.connection = connection
+        assistant.save()
+        yield fake
+
+
+def error_of(run: Any) -> tuple[str, str]:
+    assert run.status == "failed"
+    return run.last_error.code, run.last_error.message
+
+
+def test_the_model_is_asked_in_its_own_protocol_turn_by_turn(client: Client, model: FakeModel) -> None:
+    both = [("send_email", '{"to":"a@far.test"}'), ("check_inbox", "{}")]
+    model.answers = [{"text": "One moment.", "calls": both}, {"calls": both[:1]}, {"text": "All done."}]
+    run = advanced(client, start(client, "Write to Anna"))
+    assert [(name, given) for _, name, given in open_calls(run)] == [
+        ("send_email", {"to": "a@far.test"}),
+        ("check_inbox", {}),
+    ]
+    ids = [call[0] for call in open_calls(run)]
+    answer(client, run, "sent", "empty")
+    run = advanced(client, run)
+    assert open_calls(run)[0][0] not in ids
+    answer(client, run, "sent too")
+    run = advanced(client, run)
+    assert run.status == "completed"
+    assert run.usage
+    assert (run.usage.prompt_tokens, run.usage.completion_tokens, run.usage.total_tokens) == (33, 21, 54)
+    assert said(client, run) == ["One moment.", "All done."]
+
+    assert set(model.keys) == {f"Bearer {SECRET}"}
+    first, _, last = model.requests
+    assert first["model"] == "served"
+    assert first["tools"] == TOOLS
+    assert set(first) == {"model", "messages", "tools"}
+    assert first["messages"] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Write to Anna"},
+    ]
+    assert last["messages"][:2] == first["messages"]
+    assert [message["role"] for message in last["messages"][2:]] == [
+        "assistant",
+        "assistant",
+        "tool",
+        "tool",
+        "assistant",
+        "tool",
+    ]
+    asked, *outputs = last["messages"][3:6]
+    assert [call["id"] for call in asked["tool_calls"]] == ids
+    assert [(one["tool_call_id"], one["content"]) for one in outputs] == [(ids[0], "sent"), (ids[1], "empty")]
+
+
+def test_the_next_run_knows_what_the_former_one_called(client: Client, model: FakeModel) -> None:
+    model.answers = [{"calls": [("check_inbox", "{}")]}, {"text": "Nothing new."}, {"text": "Still nothing."}]
+    run = advanced(client, start(client, "Mail?"))
+    answer(client, run, "[]")
+    run = advanced(client, run)
+    client.beta.threads.messages.create(run.thread_id, role="user", content="And now?")
+    again = client.beta.threads.runs.create(run.thread_id, assistant_id=run.assistant_id)
+    assert advanced(client, again).status == "completed"
+    roles = [message["role"] for message in model.requests[-1]["messages"]]
+    assert roles == ["system", "user", "assistant", "tool", "assistant", "user"]
+
+
+def test_options_are_passed_on_when_they_are_set(client: Client, model: FakeModel) -> None:
+    model.answers = [{"calls": [("check_inbox", "{}")]}, {"text": "{}"}]
+    form: Any = {"type": "json_object"}
+    options: dict[str, Any] = {"temperature": 0.3, "top_p": 0.5, "response_format": form}
+    run = start(
+        client,
+        model="gpt-4o",
+        tool_choice="required",
+        parallel_tool_calls=False,
+        max_completion_tokens=100,
+        **options,
+    )
+    run = advanced(client, run)
+    answer(client, run, "x")
+    advanced(client, run)
+    first, second = model.requests
+    assert first["model"] == "small"
+    assert {name: first[name] for name in options} == options
+    assert (first["tool_choice"], first["parallel_tool_calls"]) == ("required", False)
+    assert first["max_completion_tokens"] == 100
+    # what is left of the limit; and a call is forced once, or no run would ever end
+    assert (second["max_completion_tokens"], second["tool_choice"]) == (93, "auto")
+
+
+def test_only_the_last_messages_are_shown_if_the_run_says_so(client: Client, model: FakeModel) -> None:
+    model.answers = [{"text": "Yes."}]
+    made = client.beta.assistants.create(model="m")
+    thread = client.beta.threads.create(messages=[{"role": "user", "content": str(n)} for n in range(5)])
+    run = client.beta.threads.runs.create(
+        thread.id, assistant_id=made.id, truncation_strategy={"type": "last_messages", "last_messages": 2}
+    )
+    advanced(client, run)
+    assert [message["content"] for message in model.requests[0]["messages"]] == ["3", "4"]
+
+
+def test_images_are_passed_on_by_their_address(client: Client, model: FakeModel) -> None:
+    model.answers = [{"text": "A cat."}]
+    blocks: Any = [{"type": "text", "text": "What is it?"}]
+    blocks += [{"type": "image_url", "image_url": {"url": "https://far.test/cat.png"}}]
+    blocks += [{"type": "image_file", "image_file": {"file_id": "file-1"}}]
+    made = client.beta.assistants.create(model="m")
+    thread = client.beta.threads.create(messages=[{"role": "user", "content": blocks}])
+    advanced(client, client.beta.threads.runs.create(thread.id, assistant_id=made.id))
+    [message] = model.requests[0]["messages"]
+    assert [part["type"] for part in message["content"]] == ["text", "image_url", "text"]
+
+
+@pytest.mark.parametrize(
+    ("made", "code", "words"),
+    [
+        ({"calls": [("launch_rocket", "{}")]}, "server_error", "does not have: 'launch_rocket'"),
+        ({"calls": [("send_email", '{"to":')]}, "server_error", "not a JSON object"),
+        ({"calls": [("send_email", "[1]")]}, "server_error", "not a JSON object"),
+        ({"text": None, "finish": "content_filter"}, "invalid_prompt", "refused to answer"),
+        ({"text": None, "refusal": "No."}, "invalid_prompt", "refused to answer"),
+        ((200, b"<html>hello</html>"), "server_error", "no chat completion"),
+        ((200, b"{not json"), "server_error", "no chat completion"),
+        ((200, b"{}"), "server_error", "no chat completion"),
+        ((200, b'{"choices": []}'), "server_error", "no chat completion"),
+        (
+            (200, b'{"choices": [{"message": {"tool_calls": [{"id": "x"}]}}]}'),
+            "server_error",
+            "cannot be read",
+        ),
+        ((400, b'{"error": {"message": "context too long"}}'), "invalid_prompt", "context too long"),
+        (
+            (401, b'{"error": {"message": "bad key sk-connection-secret"}}'),
+            "server_error",
+            "refused the connection",
+        ),
+        ((404, b'{"error": {"message": "no such model"}}'), "server_error", "no such model"),
+    ],
+)
+def test_nonsense_and_refusals_fail_the_run_with_a_usable_error(
+    client: Client, model: FakeModel, made: Any, code: str, words: str
+) -> None:
+    model.answers = [made]
+    got, message = error_of(advanced(client, start(client)))
+    assert got == code
+    assert words in message
+    assert SECRET not in message
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(429, "rate_limit_exceeded"), (500, "server_error"), (503, "server_error")]
+)
+def test_a_server_in_trouble_is_asked_again_later_and_not_for_ever(
+    client: Client, model: FakeModel, status: int, code: str
+) -> None:
+    model.answers = [(status, b'{"error": {"message": "come back"}}')] * 4
+    run = start(client)
+    for _ in range(3):
+        run = advanced(client, run)
+        assert run.status == "in_progress"
+        assert Run.objects.get().due_at > timezone.now()
+        Run.objects.update(due_at=timezone.now())
+    assert error_of(advanced(client, run))[0] == code
+    assert len(model.requests) == 4
+
+
+def test_a_server_that_recovers_is_forgiven(client: Client, model: FakeModel) -> None:
+    model.answers = [(503, b"{}"), {"text": "Back."}]
+    run = advanced(client, start(client))
+    Run.objects.update(due_at=timezone.now())
+    assert advanced(client, run).status == "completed"
+
+
+def test_a_server_that_is_not_there_fails_the_run_in_the_end(client: Client, assistant: Assistant) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    assistant.connection = Connection.objects.create(
+        name="gone", protocol="chat_completions", base_url=f"http://127.0.0.1:{port}/v1"
+    )
+    assistant.save()
+    run = start(client)
+    for _ in range(4):
+        Run.objects.update(due_at=timezone.now())
+        run = advanced(client, run)
+    assert error_of(run) == ("server_error", "The model's server could not be reached.")
+
+
+def test_an_answer_cut_short_ends_the_run_incomplete(client: Client, model: FakeModel) -> None:
+    model.answers = [{"text": "Once upon a", "finish": "length"}]
+    run = advanced(client, start(client))
+    assert run.status == "incomplete"
+    assert run.incomplete_details
+    assert run.incomplete_details.reason == "max_completion_tokens"
+    [message] = client.beta.threads.messages.list(run.thread_id, run_id=run.id)
+    assert message.status == "incomplete"
+
+
+def test_an_empty_answer_completes_the_run_without_a_message(client: Client, model: FakeModel) -> None:
+    model.answers = [{"text": ""}]
+    run = advanced(client, start(client))
+    assert (run.status, said(client, run)) == ("completed", [])
+
+
+def test_a_call_without_arguments_has_an_empty_object(client: Client, model: FakeModel) -> None:
+    model.answers = [{"calls": [("check_inbox", "")]}]
+    run = advanced(client, start(client))
+    assert json.dumps(open_calls(run)[0][2]) == "{}"
