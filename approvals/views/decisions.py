@@ -67,7 +67,8 @@ def _approved(message: OutboundMessage) -> str:
     if message.status == Status.PENDING:
         left = message.approvals_needed - message.approvals_given
         return f"Your approval counts. {left} more {'is' if left == 1 else 'are'} needed."
-    return f"Approved. It leaves for {', '.join(message.email.recipients[:2])}."
+    first, *others = message.email.recipients
+    return f"Approved. It leaves for {first}{f' and {len(others)} more' if others else ''}."
 
 
 def _asked(request: Request, pk: str) -> tuple[OutboundMessage, DecisionForm]:

@@ -41,9 +41,9 @@ def page(request: Request, template: str, here: str = "", status: int = 200, **c
     return response
 
 
-def wants_pane(request: Request) -> bool:
-    """htmx asks for the part it swaps; for the way back it needs the whole page."""
-    return bool(request.htmx) and not request.htmx.history_restore_request
+def wants_pane(request: Request, target: str) -> bool:
+    """A row asks for the pane beside it alone. A form swaps more, and the way back needs the whole page."""
+    return request.htmx.target == target and not request.htmx.history_restore_request
 
 
 def toast(request: HttpRequest, sentence: str, url: str = "", link: str = "") -> None:

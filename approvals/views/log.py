@@ -52,7 +52,7 @@ def log(request: Request) -> HttpResponse:
         emails, complaint = emails.none(), str(error)
     rows = newest_first(emails, request.GET)
     chips = [(one, _without(filters, one)) for one in filters]
-    first = Record(request, rows.rows[0].pk) if rows.rows and not wants_pane(request) else None
+    first = Record(request, rows.rows[0].pk) if rows.rows else None
     context: dict[str, Any] = {
         "page": rows,
         "filters": filters,
@@ -100,7 +100,7 @@ class Record:
 @require_safe
 def message(request: Request, pk: str) -> HttpResponse:
     account = Record(request, pk)
-    template = "approvals/message.html#story" if wants_pane(request) else "approvals/message.html"
+    template = "approvals/message.html#story" if wants_pane(request, "story") else "approvals/message.html"
     return page(request, template, "inbound" if account.email.is_inbound else "log", account=account)
 
 

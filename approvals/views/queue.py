@@ -33,7 +33,7 @@ def box(request: Request, box: str = "queue") -> HttpResponse:
 @require_safe
 def one(request: Request, pk: str, box: str = "queue") -> HttpResponse:
     case = Case(get_object_or_404(cases.found(request.user), pk=pk), request.user)
-    if wants_pane(request):
+    if wants_pane(request, "case"):
         context: dict[str, Any] = {
             "case": case,
             "box": BOXES[box],
@@ -51,7 +51,7 @@ def workspace(
     next_message = listing.neighbour(case.message.pk) if case else None
     return page(
         request,
-        "approvals/queue.html#workspace" if wants_pane(request) else "approvals/queue.html",
+        "approvals/queue.html",
         listing.box.name,
         listing=listing,
         box=listing.box,

@@ -76,8 +76,8 @@ def test_hidden_text_is_called_out(rita: Client, suspicious: OutboundMessage) ->
 
 def test_htmx_gets_the_case_alone_and_the_way_back_gets_the_page(rita: Client, held: OutboundMessage) -> None:
     path = f"/queue/{held.pk}"
-    assert "<html" not in shown(rita, path, hx_request="true")
-    assert "<html" in shown(rita, path, hx_request="true", hx_history_restore_request="true")
+    assert "<html" not in shown(rita, path, hx_request="true", hx_target="case")
+    assert "<html" in shown(rita, path, hx_request="true", hx_target="case", hx_history_restore_request="true")
 
 
 @pytest.mark.parametrize("box", ["queue", "scheduled", "attention"])
@@ -143,7 +143,7 @@ def test_one_case_for_htmx_costs_no_list(
 ) -> None:
     messages = [a_held_message(api_key, mailbox, subject=f"Number {n}") for n in range(rows)]
     with django_assert_num_queries(7):
-        rita.get(f"/queue/{messages[0].pk}", headers={"hx-request": "true"})
+        rita.get(f"/queue/{messages[0].pk}", headers={"hx-request": "true", "hx-target": "case"})
 
 
 def test_what_is_on_its_way_has_a_place_of_its_own(

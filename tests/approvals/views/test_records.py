@@ -159,7 +159,7 @@ def test_one_email_tells_its_whole_story_in_order(
 
 
 def test_htmx_gets_the_story_alone(otto: Client, sent: OutboundMessage) -> None:
-    page = shown(otto, f"/messages/{sent.pk}", hx_request="true")
+    page = shown(otto, f"/messages/{sent.pk}", hx_request="true", hx_target="story")
     assert "Whole story" in page
     assert "<html" not in page
 
