@@ -21,6 +21,7 @@ METHODS = ("get", "post", "put", "patch", "delete")
 
 
 class HealthView(View):
+    http_method_names = ["get", "head"]
     authentication_classes = []
     permission_classes = [AllowAny]
 

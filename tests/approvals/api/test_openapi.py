@@ -36,6 +36,10 @@ def test_health_is_ok_for_anybody(db: None) -> None:
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
 
+def test_health_answers_a_head(db: None) -> None:
+    assert APIClient().head("/health").status_code == 200
+
+
 def test_health_is_degraded_when_the_database_does_not_answer(
     db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,31 @@
+"""What goes wrong on our side: a sentence and a number to ask about, and nothing of the inside."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from approvals.api import base
+from assistants.models import ApiKey
+from tests.approvals.api.caller import Caller
+
+
+def broken(*_: object) -> None:
+    raise RuntimeError("the inside")
+
+
+@pytest.mark.parametrize("path", ["/v1/mailboxes/mbx_1", "/v1/messages/em_1"])
+def test_an_error_of_ours_is_500_in_json_and_is_logged(
+    api_key: ApiKey, path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(base, "one", broken)
+    caller = Caller(api_key)
+    caller.raise_request_exception = False
+    with caplog.at_level(logging.ERROR, "counterseal.api"):
+        response = caller.get(path)
+    answer = response.json()
+    assert (response.status_code, answer["code"]) == (500, "internal_error")
+    assert "inside" not in response.content.decode()
+    assert answer["request_id"] == response.headers["X-Request-Id"]
+    assert any(answer["request_id"] in record.getMessage() for record in caplog.records)
