@@ -54,7 +54,9 @@ def _is_tampered(message: OutboundMessage, revision: Revision) -> bool:
     return not digest == revision.digest == message.approved_digest
 
 
-def _hand_over(message: OutboundMessage, revision: Revision, promise: OutboxEntry, handover: Handover) -> None:
+def _hand_over(
+    message: OutboundMessage, revision: Revision, promise: OutboxEntry, handover: Handover
+) -> None:
     data = _with_block(message, revision)
     if not dispatch.begin_sending(message, promise, revision.recipients):
         dispatch.take_back(message)

@@ -76,8 +76,7 @@ def claim(kinds: Iterable[OutboxEntry.Kind]) -> OutboxEntry | None:
     """Lease one due entry. Its `attempts` is the fence: one conditional UPDATE decides who has it."""
     now = timezone.now()
     free = Q(leased_until=None) | Q(leased_until__lte=now)
-    due = OutboxEntry.objects.filter(free, kind__in=list(kinds), due_at__lte=now, done_at=None)
-    for entry in due.order_by("due_at")[:20]:
+    for entry in _due(free, kinds, now):
         won = OutboxEntry.objects.filter(free, pk=entry.pk, attempts=entry.attempts, done_at=None).update(
             attempts=F("attempts") + 1, leased_by=worker_name(), leased_until=now + LEASE
         )
@@ -85,6 +84,11 @@ def claim(kinds: Iterable[OutboxEntry.Kind]) -> OutboxEntry | None:
             entry.attempts += 1
             return entry
     return None
+
+
+def _due(free: Q, kinds: Iterable[OutboxEntry.Kind], now: datetime) -> list[OutboxEntry]:
+    due = OutboxEntry.objects.filter(free, kind__in=list(kinds), due_at__lte=now, done_at=None)
+    return list(due.order_by("due_at")[:20])
 
 
 def held(entry: OutboxEntry) -> Q:

@@ -77,4 +77,6 @@ def check_start_run(actor: User, assistant: Assistant) -> None:
 
 def check_scope(actor: Sender | ApiKey, scope: Scope) -> None:
     if not actor.has_scope(scope):
-        raise NotPermitted(f"This needs the scope {scope.value}, which the key does not have.", "missing_scope")
+        raise NotPermitted(
+            f"This needs the scope {scope.value}, which the key does not have.", "missing_scope"
+        )

@@ -21,7 +21,12 @@ LONGEST_PAUSE = timedelta(minutes=10)
 
 
 def plan_run(
-    assistant: Assistant, *, prompt: str, mailbox_id: str = "", email_id: str = "", start_key: str | None = None
+    assistant: Assistant,
+    *,
+    prompt: str,
+    mailbox_id: str = "",
+    email_id: str = "",
+    start_key: str | None = None,
 ) -> Run:
     """A row for a run that is yet to be created at the far side. `start_key`: one run per cause."""
     fields = {
@@ -65,7 +70,9 @@ def fail_start(run: Run, why: str) -> bool:
 
 def open_calls(run: Run) -> list[ToolCall]:
     """The calls of a waiting run that we have no output for, in the model's order."""
-    return list(run.calls.filter(output=None, run__status=Run.Status.REQUIRES_ACTION).order_by("position", "pk"))
+    return list(
+        run.calls.filter(output=None, run__status=Run.Status.REQUIRES_ACTION).order_by("position", "pk")
+    )
 
 
 def answer_call(run: Run, call_id: str, output: Mapping[str, Any]) -> bool:
@@ -94,9 +101,9 @@ def mark_submitted(calls: list[ToolCall]) -> int:
 def claim_due(now: datetime) -> Run | None:
     """Lease one run that is to be read again; its `sync_attempts` is the fence."""
     for run in Run.objects.due(now).order_by("sync_due_at")[:20]:
-        won = Run.objects.filter(pk=run.pk, sync_attempts=run.sync_attempts, sync_due_at=run.sync_due_at).update(
-            sync_attempts=F("sync_attempts") + 1, sync_due_at=now + SYNC_LEASE
-        )
+        won = Run.objects.filter(
+            pk=run.pk, sync_attempts=run.sync_attempts, sync_due_at=run.sync_due_at
+        ).update(sync_attempts=F("sync_attempts") + 1, sync_due_at=now + SYNC_LEASE)
         if won:
             return Run.objects.select_related("assistant", "connection").get(pk=run.pk)
     return None
@@ -116,7 +123,9 @@ def synced(run: Run) -> None:
 
 
 def _tells(run: Run) -> bool:
-    """Our own server sets sync_due_at itself whenever a run changes."""
+    """Our own server sets sync_due_at itself whenever a run changes; a caller's run is always there."""
+    if run.driver == Run.Driver.CALLER:
+        return True
     return run.connection is not None and run.connection.is_embedded
 
 

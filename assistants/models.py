@@ -9,8 +9,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from audit.secrets import decrypt, encrypt
 from audit.ids import new_id
+from audit.secrets import decrypt, encrypt
 
 
 class Scope(models.TextChoices):
@@ -162,8 +162,7 @@ class ApiKey(models.Model):
                 name="key_has_one_owner",
             ),
             models.CheckConstraint(
-                condition=Q(may_oversight=False)
-                | Q(may_send=False, may_admin=False, assistant__isnull=True),
+                condition=Q(may_oversight=False) | Q(may_send=False, may_admin=False, assistant__isnull=True),
                 name="key_never_sends_and_decides",
             ),
             models.CheckConstraint(

@@ -102,7 +102,7 @@ class AllowlistEntry(models.Model):
 
 
 class Suppression(models.Model):
-    """An address that must not be written to. Looked at again in the last UPDATE before DATA."""
+    """An address, in lower case, that must not be written to. Looked at again in the last UPDATE before DATA."""
 
     id = models.CharField(max_length=40, primary_key=True, default=partial(new_id, "sup"))
     address = models.CharField(max_length=320, unique=True)
@@ -255,7 +255,7 @@ class Email(models.Model):
 
 
 class Correspondent(models.Model):
-    """An address on an email, one row each, so that mail is found by address through an index."""
+    """An address on an email, one row each and in lower case, so that mail is found by address."""
 
     class Role(models.TextChoices):
         FROM = "from"

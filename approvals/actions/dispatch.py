@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q, Subquery
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from approvals import outbox
@@ -43,7 +43,7 @@ def take_back(message: OutboundMessage) -> bool:
     mailbox = message.email.mailbox
     if not mailbox.is_active:
         return _fail(message, f"{mailbox.address} is closed.", ON_ITS_WAY)
-    suppressed = Suppression.objects.filter(address__in=revision.recipients).first()
+    suppressed = suppressions(revision.recipients).first()
     if suppressed:
         return _fail(message, f"{suppressed.address} is suppressed: {suppressed.reason}", ON_ITS_WAY)
     ruling = _ruling_now(message, revision)
@@ -56,6 +56,10 @@ def take_back(message: OutboundMessage) -> bool:
         if entries:
             log.record(*entries, by="policy")
     return True
+
+
+def suppressions(recipients: list[str]) -> QuerySet[Suppression]:
+    return Suppression.objects.filter(address__in=[recipient.lower() for recipient in recipients])
 
 
 def _ruling_now(message: OutboundMessage, revision: Revision) -> Ruling | None:
@@ -127,7 +131,7 @@ def begin_sending(message: OutboundMessage, promise: OutboxEntry, recipients: li
         open_mailbox()
         & Q(approved_digest=F("digest"), digest=message.digest)
         & (Q(released_mode="") | Q(released_mode=Subquery(mode_now)))
-        & ~Q(Exists(Suppression.objects.filter(address__in=recipients)))
+        & ~Q(Exists(suppressions(recipients)))
         & Q(Exists(OutboxEntry.objects.filter(outbox.held(promise))))
     )
     with transaction.atomic():

@@ -132,6 +132,7 @@ def disallow(listed: AllowlistEntry, *, by: User) -> None:
 def start_run(assistant: Assistant, prompt: str, mailbox: Mailbox, *, by: User) -> Run:
     """A run that we drive, started by a person."""
     check_start_run(by, assistant)
+    check_reach(by, mailbox)
     check_reach(assistant, mailbox)
     if not prompt.strip():
         raise Invalid([{"field": "prompt", "code": "required", "message": "Say what the run is to do."}])

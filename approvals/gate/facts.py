@@ -24,12 +24,10 @@ def _first_time(mailbox: Mailbox, recipients: tuple[str, ...]) -> list[Fact]:
     exchanged = Q(email__direction=Email.Direction.INBOUND, role=Correspondent.Role.FROM) | Q(
         email__outbound__status=Status.SENT
     )
-    known = set(
-        Correspondent.objects.filter(
-            exchanged, email__mailbox=mailbox, address__in=[*recipients, *(r.lower() for r in recipients)]
-        ).values_list("address", flat=True)
-    )
-    new = [r for r in recipients if r not in known and r.lower() not in known]
+    asked = [recipient.lower() for recipient in recipients]
+    found = Correspondent.objects.filter(exchanged, email__mailbox=mailbox, address__in=asked)
+    known = set(found.values_list("address", flat=True))
+    new = [recipient for recipient in recipients if recipient.lower() not in known]
     if not new:
         return []
     sentence = f"{mailbox.address} has never exchanged mail with {', '.join(new)}."

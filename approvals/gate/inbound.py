@@ -76,6 +76,7 @@ def _store(raw: RawMessage, mailbox: Mailbox, parsed: Parsed | None, **fields: A
     if conversation is None:
         conversation = Conversation.objects.create(mailbox=mailbox, subject=content.get("subject", "")[:998])
     Conversation.objects.filter(pk=conversation.pk).update(last_at=raw.received_at)
+    content["from_address"] = content["from_address"] or raw.envelope_from
     message_id = content.pop("message_id", "") or f"<{new_id('nomid')}@counterseal.invalid>"
     email = Email.objects.create(
         mailbox=mailbox,

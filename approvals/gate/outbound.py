@@ -197,7 +197,9 @@ def store_correspondents(email: Email) -> None:
         (roles.BCC, email.bcc),
     )
     Correspondent.objects.bulk_create(
-        Correspondent(email=email, role=role, address=address) for role, some in listed for address in some
+        Correspondent(email=email, role=role, address=address.lower())
+        for role, some in listed
+        for address in some
     )
 
 

@@ -9,10 +9,11 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from approvals import actions
+from approvals import actions, gate
 from approvals.actions.transitions import current, move
 from approvals.errors import Conflict, Invalid, NotPermitted, Refused
 from approvals.models import Decision, OutboundMessage, OutboxEntry, User
+from approvals.permissions import check_decide, check_start_run, denial
 from approvals.states import Status
 from assistants.models import ApiKey, Assistant
 from audit.models import Event
@@ -184,8 +185,6 @@ def test_the_run_hears_each_outcome(assistant: Assistant, mailbox: Mailbox, revi
     told = {}
     for name in ("reject", "expire", "cancel"):
         run = living.a_waiting_run(assistant, mailbox, ("send_email", arguments))
-        from approvals import gate
-
         gate.dispatch_calls(run)
         message = OutboundMessage.objects.get(run=run)
         if name == "reject":
@@ -213,3 +212,34 @@ def test_the_database_lets_nothing_be_sent_that_was_not_approved(message: Outbou
 def test_a_move_that_the_state_machine_does_not_know_is_a_bug(message: OutboundMessage) -> None:
     with pytest.raises(ValueError, match="never becomes"):
         move(message, Status.REJECTED, Status.SENT)
+
+
+def test_after_the_deadline_a_decision_hears_that_it_expired(
+    message: OutboundMessage, reviewer: User
+) -> None:
+    OutboundMessage.objects.update(deadline_at=timezone.now())
+    actions.expire(message)
+    with pytest.raises(Conflict, match="This message is expired"):
+        living.approved(message, reviewer)
+
+
+def test_a_call_that_has_its_output_is_not_answered_again(
+    assistant: Assistant, mailbox: Mailbox, reviewer: User
+) -> None:
+    arguments = json.dumps({"to": "a@b.example", "subject": "s", "body": "b"})
+    run = living.a_waiting_run(assistant, mailbox, ("send_email", arguments))
+    gate.dispatch_calls(run)
+    run.calls.update(output='{"status": "sent"}')
+    actions.reject(OutboundMessage.objects.get(run=run), by=reviewer, reason="late")
+    assert run.calls.get().output == '{"status": "sent"}'
+
+
+def test_a_button_that_is_off_says_why(message: OutboundMessage, reviewer: User, auditor: User) -> None:
+    assert denial(check_decide, reviewer, message) == ""
+    assert denial(check_decide, auditor, message).startswith("Deciding takes the reviewer role")
+
+
+def test_starting_runs_is_for_those_who_act(assistant: Assistant, auditor: User) -> None:
+    member = factories.a_person("x@acme.test", "reviewer", mailboxes=[])
+    assert "role" in denial(check_start_run, auditor, assistant)
+    assert "no mailbox of yours" in denial(check_start_run, member, assistant)

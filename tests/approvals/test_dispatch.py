@@ -282,3 +282,36 @@ class TestModes:
         actions.lift_hold(where, by=administrator)
         assert current(message).status == Status.PENDING
         assert living.approved(message, reviewer).status == Status.APPROVED
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"is_active": False}, {"held_at": "2026-11-22T00:00Z"}, {"oversight_mode": "monitored"}],
+    ids=["closed", "held", "moved"],
+)
+def test_what_was_cancelled_meanwhile_is_left_as_it_is(
+    released: OutboundMessage, reviewer: User, change: dict[str, object]
+) -> None:
+    """Whoever looks with an older picture finds nothing to take back."""
+    Account.objects.update(oversight_email="boss@acme.test")
+    actions.cancel(released, by=reviewer)
+    Mailbox.objects.update(**change)
+    before = Event.objects.count()
+    dispatch.take_back(released)
+    assert current(released).status == Status.CANCELLED
+    assert Event.objects.count() == before
+
+
+def test_suppression_does_not_look_at_letter_case(api_key: ApiKey, mailbox: Mailbox, reviewer: User) -> None:
+    message = living.a_held_message(api_key, mailbox, to=("Customer@northwind.example",))
+    living.approved(message, reviewer)
+    Suppression.objects.create(address="customer@northwind.example", reason="asked to")
+    assert not begins(message, living.leased(message))
+    assert dispatch.take_back(message)
+
+
+def test_loosening_releases_nothing_by_itself(
+    message: OutboundMessage, mailbox: Mailbox, administrator: User
+) -> None:
+    actions.set_mode(mailbox, "autonomous", by=administrator)
+    assert current(message).status == Status.PENDING

@@ -11,12 +11,14 @@ from email import message_from_bytes, policy
 import pytest
 from django.utils import timezone
 
-from approvals import actions, effects, gate, sweep, tasks
+from approvals import actions, effects, gate, outbox, sweep, tasks
 from approvals.actions import dispatch
 from approvals.actions.transitions import current
 from approvals.models import MailboxAssistant, OutboundMessage, OutboxEntry, User
 from approvals.states import Status
+from assistants import runtimes
 from assistants.models import ApiKey, Assistant, Run
+from assistants.observe import SeenCall
 from audit import nudge
 from audit.models import Event
 from mailboxes import delivery, identity
@@ -399,3 +401,69 @@ def test_no_query_follows_the_record_in_a_transaction(
     assert len(heads) >= 4
     for i in heads:
         assert statements[i + 1].startswith(("COMMIT", "RELEASE")), statements[i + 1]
+
+
+class TestTheDriver:
+    def test_a_run_that_could_not_be_started_for_a_day_fails(
+        self, mailbox: Mailbox, reviewer: User, settings: object
+    ) -> None:
+        settings.INTERNAL_URL = "http://127.0.0.1:1"  # type: ignore[attr-defined]
+        agent = factories.an_assistant("S", mailboxes=[mailbox], connection=factories.a_connection())
+        run = actions.start_run(agent, "Do it.", mailbox, by=reviewer)
+        OutboxEntry.objects.update(created_at=timezone.now() - timedelta(hours=25))
+        tasks.drain()
+        run.refresh_from_db()
+        assert run.status == Run.Status.FAILED
+        assert run.last_error.startswith("Tried for a day")
+        effects._not_started(run, "again")
+        assert Event.objects.filter(action=Event.Action.RUN_FAILED).count() == 1
+
+    def test_a_submit_that_the_far_side_refuses_is_a_reason_to_read_again(
+        self, assistant: Assistant, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run = living.a_waiting_run(assistant, mailbox, ("check_inbox", "{}"))
+        gate.dispatch_calls(run)
+        seen = runtimes.Snapshot(run.run_id, run.thread_id, "asst_1", "requires_action", calls=[
+            SeenCall(call.call_id, call.name, call.arguments) for call in run.calls.all()
+        ])  # fmt: skip
+
+        class Runtime:
+            def read(self, run: Run) -> runtimes.Snapshot:
+                return seen
+
+            def submit(self, run: Run, calls: object) -> None:
+                raise runtimes.NotWaiting('Runs in status "queued" do not accept tool outputs.')
+
+        monkeypatch.setattr(runtimes, "of", lambda run: Runtime())
+        Run.objects.update(sync_due_at=None)
+        with pytest.raises(outbox.TryAgain):
+            effects.resume_run(OutboxEntry(kind="resume_run", ref=run.pk))
+        run.refresh_from_db()
+        assert run.sync_due_at
+        assert run.calls.get().submitted_at is None
+
+    def test_a_resume_is_noted_once(self, assistant: Assistant, mailbox: Mailbox) -> None:
+        run = living.a_waiting_run(assistant, mailbox, ("check_inbox", "{}"))
+        gate.dispatch_calls(run)
+        calls = list(run.calls.all())
+        effects._resumed(run, calls, "submitted")
+        effects._resumed(run, calls, "submitted")
+        assert Event.objects.filter(action=Event.Action.RUN_RESUMED).count() == 1
+
+    def test_a_run_of_a_caller_is_only_noted(self, assistant: Assistant, mailbox: Mailbox) -> None:
+        living.a_waiting_run(assistant, mailbox, ("send_email", "{}"), driver="caller")
+        assert tasks.sync_runs() == 1
+        Run.objects.update(sync_due_at=timezone.now())
+        assert tasks.sync_runs() == 1
+        assert Event.objects.filter(action=Event.Action.RUN_WAITING).count() == 1
+        assert Run.objects.get().sync_due_at is None
+
+    def test_one_run_that_cannot_be_read_does_not_stop_the_others(
+        self, assistant: Assistant, mailbox: Mailbox, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        broken = living.a_waiting_run(assistant, mailbox, ("send_email", "{}"))
+        living.a_waiting_run(assistant, mailbox, ("send_email", "{}"), driver="caller")
+        assert tasks.sync_runs() == 2
+        broken.refresh_from_db()
+        assert "no model connection" in broken.last_error
+        assert broken.sync_due_at

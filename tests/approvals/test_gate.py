@@ -9,6 +9,7 @@ import pytest
 from django.utils import timezone
 
 from approvals import actions, gate
+from approvals.actions.inbound import move_inbound
 from approvals.errors import Conflict, Duplicate, IdempotencyReused, Invalid, NotPermitted, Refused
 from approvals.models import IdempotencyKey, MailboxAssistant, OutboundMessage, OutboxEntry, User
 from approvals.states import Status
@@ -16,6 +17,7 @@ from assistants.models import ApiKey, Assistant
 from audit.models import Event
 from mailboxes import mime
 from mailboxes.envelope import Draft
+from mailboxes.inbound import parse
 from mailboxes.models import AllowlistEntry, Email, Mailbox, RawMessage
 from tests import factories
 from tests.approvals import living
@@ -389,3 +391,56 @@ class TestInbound:
         assert email.parse_error == "too many parts"
         assert email.from_address == "a@b.example"
         assert bytes(RawMessage.objects.get().data) == b"\x00" * 100
+
+    def test_a_move_that_the_machine_does_not_know_is_a_bug(self, mailbox: Mailbox) -> None:
+        email = living.an_inbound(mailbox)
+        with pytest.raises(ValueError, match="never becomes"):
+            move_inbound(email, Email.InboundStatus.REJECTED, Email.InboundStatus.UNREAD)
+
+    def test_two_who_read_at_once_are_one_event(self, api_key: ApiKey, mailbox: Mailbox) -> None:
+        email = living.an_inbound(mailbox)
+        stale = Email.objects.get(pk=email.pk)
+        gate.read(email, by=api_key)
+        gate.read(stale, by=api_key)
+        assert Event.objects.filter(action=Event.Action.EMAIL_READ).count() == 1
+
+    def test_whoever_decides_after_the_deadline_hears_it(self, mailbox: Mailbox, reviewer: User) -> None:
+        Mailbox.objects.update(oversight_mode="gated_all")
+        email = living.an_inbound(mailbox)
+        actions.expire_inbound(email)
+        with pytest.raises(Conflict, match="This mail is expired"):
+            actions.approve_inbound(email, by=reviewer)
+
+    def test_a_mail_without_a_sender_is_from_its_envelope(self, mailbox: Mailbox) -> None:
+        raw = gate.receive(mailbox, "bounce@far.example", mailbox.address, b"Subject: x\r\n\r\nx\r\n")
+        email = gate.admit(raw, parse(bytes(raw.data)))
+        assert email is not None
+        assert email.from_address == "bounce@far.example"
+
+
+class TestTags:
+    def test_reading_tags_takes_no_right_to_send(self, assistant: Assistant, mailbox: Mailbox) -> None:
+        email = living.an_inbound(mailbox)
+        reader = factories.a_key(assistant, scopes=["read"], mailboxes=[mailbox])
+        assert gate.tag(email, by=reader) == {}
+        with pytest.raises(NotPermitted):
+            gate.tag(email, by=reader, set={"a": "b"})
+
+    @pytest.mark.parametrize("bad", [{"": "x"}, {"k" * 201: "x"}, {"k": "a\nb"}, {"k": 5}])
+    def test_tags_are_short_printable_text(
+        self, api_key: ApiKey, mailbox: Mailbox, bad: dict[str, str]
+    ) -> None:
+        email = living.an_inbound(mailbox)
+        with pytest.raises(Invalid):
+            gate.tag(email, by=api_key, set=bad)
+
+    def test_there_are_at_most_fifty(self, api_key: ApiKey, mailbox: Mailbox) -> None:
+        email = living.an_inbound(mailbox)
+        with pytest.raises(Invalid):
+            gate.tag(email, by=api_key, set={str(i): "x" for i in range(51)})
+
+    def test_the_same_tags_again_are_no_event(self, api_key: ApiKey, mailbox: Mailbox) -> None:
+        email = living.an_inbound(mailbox)
+        gate.tag(email, by=api_key, set={"a": "b"})
+        gate.tag(email, by=api_key, set={"a": "b"})
+        assert Event.objects.filter(action=Event.Action.EMAIL_TAGGED).count() == 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import transaction
@@ -184,3 +186,55 @@ def test_a_lease_is_renewed_while_the_work_goes_on(monkeypatch: pytest.MonkeyPat
 
     outbox.drain({Kind.RESUME_RUN: work})
     assert renewed
+
+
+def test_two_who_promise_the_same_at_once_make_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    promise()
+    moved: list[int] = []
+    move = outbox._move
+
+    def blind_at_first(*asked: Any) -> int:
+        moved.append(len(moved) and move(*asked))
+        return moved[-1]
+
+    monkeypatch.setattr(outbox, "_move", blind_at_first)
+    promise()  # it looks, finds nothing, and the other is first
+    assert moved == [0, 1]
+    assert OutboxEntry.objects.count() == 1
+
+
+def test_who_loses_a_claim_looks_at_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = promise("a"), promise("b")
+    stale = list(OutboxEntry.objects.order_by("due_at"))
+    OutboxEntry.objects.filter(pk=first.pk).update(attempts=7)
+    monkeypatch.setattr(outbox, "_due", lambda *_: stale)
+    claimed = outbox.claim([Kind.RESUME_RUN])
+    assert claimed is not None
+    assert claimed.pk == second.pk
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_renewal_that_fails_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(outbox, "RENEW_EVERY", 0.01)
+    promise()
+    failed: list[bool] = []
+    held = outbox.held
+
+    def failing_once(entry: OutboxEntry) -> Any:
+        if threading.current_thread().name == "lease-renewer" and not failed:
+            failed.append(True)
+            raise OSError("disk")
+        return held(entry)
+
+    def work(entry: OutboxEntry) -> None:
+        first = OutboxEntry.objects.get(pk=entry.pk).leased_until
+        monkeypatch.setattr(outbox, "held", failing_once)
+        end = timezone.now() + timedelta(seconds=20)
+        while OutboxEntry.objects.get(pk=entry.pk).leased_until == first and timezone.now() < end:
+            pass
+
+    outbox.drain({Kind.RESUME_RUN: work})
+    assert failed
+    assert "leases were not renewed" in caplog.text
