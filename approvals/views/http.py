@@ -37,7 +37,7 @@ def page(request: Request, template: str, here: str = "", status: int = 200, **c
     """`here` names the place in the rail that the page belongs to."""
     response = render(request, template, {"rail": Rail(request.user, here), **context}, status=status)
     response["Cache-Control"] = "no-store"
-    response["Vary"] = "Cookie, HX-Request"
+    response["Vary"] = "Cookie, HX-Request, HX-Target"
     return response
 
 

@@ -77,7 +77,9 @@ def test_hidden_text_is_called_out(rita: Client, suspicious: OutboundMessage) ->
 def test_htmx_gets_the_case_alone_and_the_way_back_gets_the_page(rita: Client, held: OutboundMessage) -> None:
     path = f"/queue/{held.pk}"
     assert "<html" not in shown(rita, path, hx_request="true", hx_target="case")
-    assert "<html" in shown(rita, path, hx_request="true", hx_target="case", hx_history_restore_request="true")
+    assert "<html" in shown(
+        rita, path, hx_request="true", hx_target="case", hx_history_restore_request="true"
+    )
 
 
 @pytest.mark.parametrize("box", ["queue", "scheduled", "attention"])
