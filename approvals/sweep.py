@@ -24,7 +24,7 @@ def sweep() -> int:
     """Expire what nobody decided, and wake the workers whose work is due."""
     now = timezone.now()
     late = list(OutboundMessage.objects.overdue(now).select_related("email__mailbox")[:500])
-    expired = sum(map(actions.expire, late)) + sum(map(actions.expire_inbound, overdue_inbound()))
+    expired = sum(map(actions.expire, late)) + sum(map(actions.expire_inbound, overdue_inbound(now)))
     due = OutboxEntry.objects.filter(done_at=None, due_at__lte=now)
     kinds = set(due.values_list("kind", flat=True).distinct())
     if OutboxEntry.Kind.DELIVER_EMAIL in kinds:

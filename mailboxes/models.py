@@ -211,6 +211,8 @@ class Email(models.Model):
     run_id = models.CharField(max_length=200, blank=True)
     tool_call_id = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
+    # of held inbound mail: when it expires, and when it was decided
+    deadline_at = models.DateTimeField(null=True)
     decided_at = models.DateTimeField(null=True)
 
     objects = EmailQuerySet.as_manager()
@@ -226,6 +228,11 @@ class Email(models.Model):
                 fields=["id"],
                 condition=models.Q(inbound_status="pending_inbound_approval"),
                 name="email_held_inbound",
+            ),
+            models.Index(
+                fields=["deadline_at"],
+                condition=models.Q(inbound_status="pending_inbound_approval"),
+                name="email_held_until",
             ),
             *(
                 models.Index(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
+from django.utils import timezone
 
 from approvals import actions, outbox, wire
 from approvals.actions.dispatch import oversight_of
@@ -57,7 +59,10 @@ def admit(raw: RawMessage, parsed: Parsed | None, *, parse_error: str = "") -> E
         ruling = rule_inbound(oversight_of(mailbox))
         held = ruling.verdict == Verdict.HOLD
         status = Email.InboundStatus.PENDING if held else Email.InboundStatus.UNREAD
-        email = _store(raw, mailbox, parsed, inbound_status=status, parse_error=parse_error[:500])
+        deadline = timezone.now() + timedelta(hours=mailbox.deadline_hours) if held else None
+        email = _store(
+            raw, mailbox, parsed, inbound_status=status, deadline_at=deadline, parse_error=parse_error[:500]
+        )
         if not held:
             start_run_for(email)
         action = Event.Action.EMAIL_HELD if held else Event.Action.EMAIL_RECEIVED

@@ -119,6 +119,7 @@ class Migration(migrations.Migration):
                 ('run_id', models.CharField(blank=True, max_length=200)),
                 ('tool_call_id', models.CharField(blank=True, max_length=200)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
+                ('deadline_at', models.DateTimeField(null=True)),
                 ('decided_at', models.DateTimeField(null=True)),
                 ('conversation', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='emails', to='mailboxes.conversation')),
                 ('mailbox', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='emails', to='mailboxes.mailbox')),
@@ -177,6 +178,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='email',
             index=models.Index(condition=models.Q(('inbound_status', 'pending_inbound_approval')), fields=['id'], name='email_held_inbound'),
+        ),
+        migrations.AddIndex(
+            model_name='email',
+            index=models.Index(condition=models.Q(('inbound_status', 'pending_inbound_approval')), fields=['deadline_at'], name='email_held_until'),
         ),
         migrations.AddIndex(
             model_name='email',

@@ -22,7 +22,7 @@ from assistants.observe import SeenCall
 from audit import nudge
 from audit.models import Event
 from mailboxes import delivery, identity
-from mailboxes.models import Account, CaughtMessage, Mailbox, RawMessage, Revision
+from mailboxes.models import Account, CaughtMessage, Email, Mailbox, RawMessage, Revision
 from tests import factories
 from tests.approvals import living
 from tests.servers import AsgiServer, RecordingServer
@@ -241,7 +241,7 @@ class TestSweep:
         held = living.an_inbound(mailbox)
         assert sweep.sweep() == 0
         OutboundMessage.objects.update(deadline_at=timezone.now())
-        Mailbox.objects.update(deadline_hours=0)
+        Email.objects.update(deadline_at=timezone.now())
         assert sweep.sweep() == 2
         held.refresh_from_db()
         assert held.inbound_status == "expired"

@@ -360,6 +360,8 @@ class TestInbound:
         Mailbox.objects.update(oversight_mode="gated_all")
         rejected, expired = living.an_inbound(mailbox), living.an_inbound(mailbox)
         actions.reject_inbound(rejected, by=reviewer, reason="phishing")
+        assert not actions.expire_inbound(expired)
+        Email.objects.update(deadline_at=timezone.now())
         assert actions.expire_inbound(expired)
         assert not actions.expire_inbound(expired)
         assert gate.check_inbox(mailbox, by=api_key) == []
@@ -407,6 +409,7 @@ class TestInbound:
     def test_whoever_decides_after_the_deadline_hears_it(self, mailbox: Mailbox, reviewer: User) -> None:
         Mailbox.objects.update(oversight_mode="gated_all")
         email = living.an_inbound(mailbox)
+        Email.objects.update(deadline_at=timezone.now())
         actions.expire_inbound(email)
         with pytest.raises(Conflict, match="This mail is expired"):
             actions.approve_inbound(email, by=reviewer)

@@ -6,7 +6,7 @@ import pytest
 
 from approvals import actions
 from approvals.errors import Conflict, Invalid, NotPermitted
-from approvals.models import OutboxEntry, User
+from approvals.models import MailboxAssistant, OutboxEntry, User
 from assistants import keys
 from assistants.models import ApiKey, Assistant, Run
 from audit.models import Event
@@ -114,6 +114,6 @@ class TestStartingARun:
         member = factories.a_person("m@acme.test", "reviewer", mailboxes=[mailbox])
         assert actions.start_run(scripted, "Do it.", mailbox, by=member)
         elsewhere = factories.a_mailbox()
-        factories.MailboxAssistant.objects.create(assistant=scripted, mailbox=elsewhere)
+        MailboxAssistant.objects.create(assistant=scripted, mailbox=elsewhere)
         with pytest.raises(NotPermitted):
             actions.start_run(scripted, "Do it.", elsewhere, by=member)
