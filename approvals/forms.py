@@ -20,7 +20,9 @@ class SignInForm(AuthenticationForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["username"].label = "Email"
-        self.fields["username"].widget = forms.EmailInput(attrs={"autocomplete": "username", "autofocus": True})
+        self.fields["username"].widget = forms.EmailInput(
+            attrs={"autocomplete": "username", "autofocus": True}
+        )
 
     def clean_username(self) -> str:
         return str(self.cleaned_data["username"]).strip().lower()
@@ -66,7 +68,9 @@ class KeyForm(forms.Form):
 class RunForm(forms.Form):
     assistant = forms.ModelChoiceField(Assistant.objects.none(), empty_label=None)
     mailbox = forms.ModelChoiceField(Mailbox.objects.none(), empty_label=None)
-    prompt = forms.CharField(widget=forms.Textarea(attrs={"rows": 4}), label="What it is to do", max_length=20_000)
+    prompt = forms.CharField(
+        widget=forms.Textarea(attrs={"rows": 4}), label="What it is to do", max_length=20_000
+    )
 
     def __init__(self, *args: Any, assistants: Any, mailboxes: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -111,8 +112,17 @@ def _sentence(body: dict[str, Any]) -> str:
     if body.get("needed", 1) > 1:
         said.append(f"{body.get('given')} of {body['needed']} approvals.")
     if "output" in body:
-        said.append(summary(body["output"] if isinstance(body["output"], str) else str(body["output"])))
+        said.append(summary(json.dumps(_told_to_run(body["output"]))))
     return " ".join(said)
+
+
+def _told_to_run(output: Any) -> Any:
+    """Without what stands beside it on the page anyway."""
+    return (
+        {name: value for name, value in output.items() if name != "message_id"}
+        if isinstance(output, dict)
+        else output
+    )
 
 
 def _codes(event: Event, body: dict[str, Any]) -> list[str]:
