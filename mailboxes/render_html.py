@@ -26,6 +26,8 @@ text-decoration:underline dashed;text-underline-offset:4px}
 # mail that sets colours was written for white paper; other mail may follow the reader's own scheme
 _ON_PAPER, _EITHER = "light", "light dark"
 _COLOURED = re.compile(r"(?i)<[^>]*\b(?:background|bgcolor|color)\b")
+# … and what the hidden part sets is overruled by its mark
+_MARKED = re.compile(r"<[^<>]*>(?=\s*<mark)")
 _FOOT = "\n</body></html>\n"
 _TOO_LARGE = "<p><mark>This HTML has more elements than can be shown. Read the plain text.</mark></p>"
 
@@ -36,7 +38,8 @@ def document(html: str) -> str:
         body = sanitize.clean(_marked(html), marks=True)
     except ValueError:
         body = _TOO_LARGE
-    return _HEAD % (_ON_PAPER if _COLOURED.search(body) else _EITHER) + body + _FOOT
+    is_coloured = _COLOURED.search(_MARKED.sub("", body))
+    return _HEAD % (_ON_PAPER if is_coloured else _EITHER) + body + _FOOT
 
 
 def plain(text: str) -> str:
