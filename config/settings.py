@@ -132,7 +132,8 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
         "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;PRAGMA foreign_keys=ON;",
     }
 else:
-    _database["OPTIONS"] = {"pool": True}
+    # each process has as many at most; a thread that finds none free waits for one
+    _database["OPTIONS"] = {"pool": {"min_size": 1, "max_size": 20}}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "approvals.User"

@@ -21,6 +21,13 @@ def chromium() -> str | None:
     return next((path for name in names if name and (path := shutil.which(name))), None)
 
 
+def free_port() -> int:
+    """One that was free a moment ago, for a program that can't be asked for any."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port: int = found.getsockname()[1]
+        return port
+
+
 class AsgiServer:
     """uvicorn in a thread, as the tests' own process: rows that a test commits are what it serves."""
 
