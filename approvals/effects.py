@@ -156,8 +156,8 @@ def _plan_for(email_id: str) -> Run | None:
 def _prompt(email: Email) -> str:
     """What the assistant is told. The mail itself is quoted as what it is: a stranger's words."""
     return (
-        f"New mail in {email.mailbox.address} (mailbox_id {email.mailbox_id}, email_id {email.pk}).\n"
-        f"From: {email.from_address}\nSubject: {email.subject}\n\n"
+        f"New mail from {email.from_address}: {' '.join(email.subject.split())}\n\n"
+        f"It came to {email.mailbox.address} (mailbox_id {email.mailbox_id}, email_id {email.pk}).\n\n"
         f"--- begin untrusted mail ---\n{email.text}\n--- end untrusted mail ---"
     )
 
