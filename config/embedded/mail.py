@@ -56,11 +56,16 @@ class Receiver:
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:
         content = envelope.original_content or b""
         try:
-            await _in_thread(store, envelope.mail_from or "", list(envelope.rcpt_tos), content)
+            await _in_thread(store, _sender(envelope), list(envelope.rcpt_tos), content)
         except Exception:
             log.exception("a message could not be stored")
             return TROUBLE
         return STORED
+
+
+def _sender(envelope: Envelope) -> str:
+    """Empty for a bounce, which aiosmtpd writes as `<>`."""
+    return (envelope.mail_from or "").strip("<>")
 
 
 async def _in_thread(function: Callable[..., T], *args: Any) -> T:
