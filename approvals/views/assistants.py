@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import Prefetch, Q
+from django.db.models import Prefetch, Q, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from approvals import actions, mailbox_requests, permissions
 from approvals.errors import DomainError
 from approvals.forms import KeyForm
-from approvals.models import MailboxAssistant, OperatorRequest
+from approvals.models import KeyMailbox, MailboxAssistant, OperatorRequest, User
 from approvals.views.http import Request, attempt, forbidden, page
 from assistants.models import ApiKey, Assistant, Integration
 from mailboxes.models import Mailbox
@@ -22,7 +22,8 @@ from mailboxes.models import Mailbox
 @require_safe
 def assistants(request: Request) -> HttpResponse:
     live = ApiKey.objects.live(timezone.now())
-    links = MailboxAssistant.objects.select_related("mailbox").order_by("mailbox__address")
+    links = MailboxAssistant.objects.filter(request.user.mailbox_reach("mailbox"))
+    links = links.select_related("mailbox").order_by("mailbox__address")
     found = Assistant.objects.visible_to(request.user).select_related("connection").order_by("name")
     found = found.prefetch_related(Prefetch("keys", live), Prefetch("mailbox_links", links))
     programs = (
@@ -36,9 +37,7 @@ def assistants(request: Request) -> HttpResponse:
 def assistant(request: Request, pk: str) -> HttpResponse:
     """POST makes a key. Its secret is on this one answer and nowhere else, so there is no redirect."""
     found = get_object_or_404(Assistant.objects.visible_to(request.user).select_related("connection"), pk=pk)
-    boxes = (
-        Mailbox.objects.visible_to(request.user).filter(assistant_links__assistant=found).order_by("address")
-    )
+    boxes = _mailboxes_of(found, request.user)
     form = KeyForm(request.POST or None, assistant=found, mailboxes=boxes)
     secret = _made(request, found, form) if form.is_bound and form.is_valid() else ""
     return page(
@@ -47,11 +46,21 @@ def assistant(request: Request, pk: str) -> HttpResponse:
         "assistants",
         assistant=found,
         mailboxes=boxes,
-        keys=found.keys.order_by("revoked_at", "-pk").prefetch_related("mailbox_links__mailbox"),
+        keys=_keys_of(found, request.user),
         form=form,
         secret=secret,
         denial=permissions.denial(permissions.check_administer, request.user),
     )
+
+
+def _mailboxes_of(owner: Assistant, viewer: User) -> QuerySet[Mailbox]:
+    return Mailbox.objects.visible_to(viewer).filter(assistant_links__assistant=owner).order_by("address")
+
+
+def _keys_of(owner: Assistant, viewer: User) -> QuerySet[ApiKey]:
+    links = KeyMailbox.objects.filter(viewer.mailbox_reach("mailbox")).select_related("mailbox")
+    keys = ApiKey.objects.filter(assistant=owner).order_by("revoked_at", "-pk")
+    return keys.prefetch_related(Prefetch("mailbox_links", links))
 
 
 def _made(request: Request, owner: Assistant, form: KeyForm) -> str:

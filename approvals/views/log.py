@@ -13,7 +13,6 @@ from django.views.decorators.http import require_POST, require_safe
 
 from approvals import actions, permissions
 from approvals.errors import DomainError
-from approvals.forms import ReasonForm
 from approvals.models import Decision
 from approvals.views import case as cases
 from approvals.views import search, story
@@ -44,23 +43,22 @@ def listed(emails: EmailQuerySet | QuerySet[Email]) -> QuerySet[Email]:
 @require_safe
 def log(request: Request) -> HttpResponse:
     filters = search.parse(" ".join(request.GET.getlist("q")))
-    emails, complaint = listed(found(request.user)), ""
+    emails, complaint = _narrowed(listed(found(request.user)), filters)
+    rows = newest_first(emails, request.GET)
+    first = Record(request, rows.rows[0].pk) if rows.rows else None
+    chips = [(one, _without(filters, one)) for one in filters]
+    context: dict[str, Any] = {"page": rows, "filters": filters, "chips": chips, "keys": search.SHOWN}
+    return page(request, "approvals/log.html", "log", account=first, complaint=complaint, **context)
+
+
+def _narrowed(emails: QuerySet[Email], filters: list[search.Filter]) -> tuple[QuerySet[Email], str]:
+    """What fits every filter; or nothing, and why a filter makes no sense."""
     try:
         for one in filters:
             emails = emails.filter(search.condition(one))
     except search.BadFilter as error:
-        emails, complaint = emails.none(), str(error)
-    rows = newest_first(emails, request.GET)
-    chips = [(one, _without(filters, one)) for one in filters]
-    first = Record(request, rows.rows[0].pk) if rows.rows else None
-    context: dict[str, Any] = {
-        "page": rows,
-        "filters": filters,
-        "chips": chips,
-        "complaint": complaint,
-        "keys": search.SHOWN,
-    }
-    return page(request, "approvals/log.html", "log", account=first, **context)
+        return emails.none(), str(error)
+    return emails, ""
 
 
 def _without(filters: list[search.Filter], gone: search.Filter) -> str:
@@ -107,20 +105,18 @@ def message(request: Request, pk: str) -> HttpResponse:
 @require_POST
 def decide_inbound(request: Request, pk: str, verdict: str) -> HttpResponse:
     """Held mail: let it through to the assistants, or keep it from them."""
-    account = Record(request, pk)
-    form = ReasonForm(request.POST)
-    reason = form.cleaned_data["reason"] if form.is_valid() else ""
+    email, complaint = Record(request, pk).email, ""
     try:
         if verdict == "approve":
-            actions.approve_inbound(account.email, by=request.user)
+            actions.approve_inbound(email, by=request.user)
         else:
-            actions.reject_inbound(account.email, by=request.user, reason=reason)
+            actions.reject_inbound(email, by=request.user, reason=request.POST.get("reason", ""))
     except DomainError as error:
         forbidden(error)
-        account = Record(request, pk, error.sentence)
-        return page(request, "approvals/message.html", "inbound", account=account)
-    toast(request, "Let through." if verdict == "approve" else "Rejected. No assistant will see it.")
-    return page(request, "approvals/message.html", "inbound", account=Record(request, pk))
+        complaint = error.sentence
+    else:
+        toast(request, "Let through." if verdict == "approve" else "Rejected. No assistant will see it.")
+    return page(request, "approvals/message.html", "inbound", account=Record(request, pk, complaint))
 
 
 @require_safe

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -45,26 +46,30 @@ def mailboxes(request: Request) -> HttpResponse:
 @require_safe
 def mailbox(request: Request, pk: str) -> HttpResponse:
     box = get_object_or_404(Mailbox.objects.visible_to(request.user), pk=pk)
-    messages = OutboundMessage.objects.visible_to(request.user).filter(email__mailbox=box)
-    links = box.assistant_links.select_related("assistant__connection").order_by("assistant__name")
     return page(
         request,
         "approvals/mailbox.html",
         "mailboxes",
         mailbox=box,
         rungs=RUNGS.items(),
-        waiting=bounded_count(messages.filter(status__in=WAITING)),
-        leaving=bounded_count(messages.filter(status__in=ON_THEIR_WAY)),
-        links=links,
-        keys=ApiKey.objects.filter(mailbox_links__mailbox=box, revoked_at=None).select_related(
-            "assistant", "integration"
-        ),
-        allowlist=box.allowlist.order_by("pattern"),
-        people=_people(box),
         account=Account.objects.first(),
         server=urlsplit(settings.EMAIL_URL).hostname or "",
         denial=permissions.denial(permissions.check_administer, request.user, box),
+        **_about(box, request.user),
     )
+
+
+def _about(box: Mailbox, viewer: User) -> dict[str, Any]:
+    messages = OutboundMessage.objects.visible_to(viewer).filter(email__mailbox=box)
+    keys = ApiKey.objects.filter(mailbox_links__mailbox=box, revoked_at=None)
+    return {
+        "waiting": bounded_count(messages.filter(status__in=WAITING)),
+        "leaving": bounded_count(messages.filter(status__in=ON_THEIR_WAY)),
+        "links": box.assistant_links.select_related("assistant").order_by("assistant__name"),
+        "keys": keys.select_related("assistant", "integration").order_by("pk"),
+        "allowlist": box.allowlist.order_by("pattern"),
+        "people": _people(box),
+    }
 
 
 def _people(box: Mailbox) -> list[User]:

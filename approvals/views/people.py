@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib.auth import login
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import LoginView
+from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
@@ -12,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from approvals import sign_in
 from approvals.forms import SignInForm
-from approvals.models import User
+from approvals.models import Membership, User
 from approvals.views.http import Request, page
 
 
@@ -46,5 +47,6 @@ def link(request: HttpRequest, token: str) -> HttpResponse:
 
 @require_safe
 def people(request: Request) -> HttpResponse:
-    everyone = User.objects.order_by("email").prefetch_related("memberships__mailbox")
+    near = Membership.objects.filter(request.user.mailbox_reach("mailbox")).select_related("mailbox")
+    everyone = User.objects.order_by("email").prefetch_related(Prefetch("memberships", near))
     return page(request, "approvals/people.html", "people", people=everyone)
