@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from collections.abc import Sequence
 from datetime import timedelta
 
 from django.conf import settings
@@ -22,7 +23,7 @@ from assistants.server.context import next_turn, spent, turn_of
 from assistants.server.models import Message, Run, Step
 from assistants.server.objects import usage
 from assistants.server.report import report
-from assistants.server.turn import ModelError, Reply, Turn, check_calls
+from assistants.server.turn import Call, Json, ModelError, Reply, Turn, check_calls
 from audit.ids import new_id
 
 LEASE = timedelta(seconds=chat.TIMEOUT + 30)
@@ -165,38 +166,45 @@ def _set(run: Run, changes: dict[str, object]) -> None:
 def _write(run: Run, reply: Reply) -> None:
     """The steps of one turn: what the model said, then what it called."""
     turn, tokens = next_turn(run), usage(reply.prompt_tokens, reply.completion_tokens)
-    now = timezone.now()
     calls = [] if reply.cut_short else reply.calls
     if reply.text:
-        message = Message.objects.create(
-            thread=run.thread,
-            run=run,
-            role="assistant",
-            content=[written(reply.text)],
-            incomplete_reason="max_tokens" if reply.cut_short else "",
-        )
-        Step.objects.create(
-            run=run,
-            type=Step.Type.MESSAGE,
-            status=Step.Status.COMPLETED,
-            turn=turn,
-            message_id=message.id,
-            # the tokens of a turn are counted on its last step
-            usage=usage(0, 0) if calls else tokens,
-            ended_at=now,
-        )
+        # the tokens of a turn are counted on its last step
+        _say(run, reply, turn, usage(0, 0) if calls else tokens)
     if calls:
-        newest = run.thread.messages.order_by("-seq").values_list("seq", flat=True).first()
-        Step.objects.create(
-            run=run,
-            type=Step.Type.CALLS,
-            status=Step.Status.IN_PROGRESS,
-            turn=turn,
-            calls=[
-                # ids of our own: some servers repeat theirs from turn to turn
-                {"id": new_id("call"), "name": call.name, "arguments": call.arguments, "output": None}
-                for call in calls
-            ],
-            after=newest or 0,
-            usage=tokens,
-        )
+        _call(run, calls, turn, tokens)
+
+
+def _say(run: Run, reply: Reply, turn: int, tokens: Json) -> None:
+    message = Message.objects.create(
+        thread=run.thread,
+        run=run,
+        role="assistant",
+        content=[written(reply.text)],
+        incomplete_reason="max_tokens" if reply.cut_short else "",
+    )
+    Step.objects.create(
+        run=run,
+        type=Step.Type.MESSAGE,
+        status=Step.Status.COMPLETED,
+        turn=turn,
+        message_id=message.id,
+        usage=tokens,
+        ended_at=timezone.now(),
+    )
+
+
+def _call(run: Run, calls: Sequence[Call], turn: int, tokens: Json) -> None:
+    newest = run.thread.messages.order_by("-seq").values_list("seq", flat=True).first()
+    Step.objects.create(
+        run=run,
+        type=Step.Type.CALLS,
+        status=Step.Status.IN_PROGRESS,
+        turn=turn,
+        calls=[
+            # ids of our own: some servers repeat theirs from turn to turn
+            {"id": new_id("call"), "name": call.name, "arguments": call.arguments, "output": None}
+            for call in calls
+        ],
+        after=newest or 0,
+        usage=tokens,
+    )

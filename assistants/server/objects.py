@@ -69,30 +69,35 @@ def message(row: Message) -> Json:
 
 
 def run(row: Run) -> Json:
-    ended = seconds(row.ended_at)
-    status = row.status
     return {
         "id": row.id,
         "object": "thread.run",
-        "created_at": seconds(row.created_at),
         "assistant_id": row.assistant_id,
         "thread_id": row.thread.id,
-        "status": status,
+        "status": row.status,
         "required_action": _required_action(row),
         "last_error": row.last_error,
         "incomplete_details": {"reason": row.incomplete_reason} if row.incomplete_reason else None,
+        "model": row.model,
+        "instructions": row.instructions,
+        "tools": row.tools,
+        "metadata": row.metadata,
+        "usage": None if row.is_active else usage(row.prompt_tokens, row.completion_tokens),
+        **_moments(row),
+        **_options(row.options),
+    }
+
+
+def _moments(row: Run) -> Json:
+    ended, status = seconds(row.ended_at), row.status
+    return {
+        "created_at": seconds(row.created_at),
         "started_at": seconds(row.started_at),
         # a run that waits for a person never expires
         "expires_at": None,
         "completed_at": ended if status in (Run.Status.COMPLETED, Run.Status.INCOMPLETE) else None,
         "cancelled_at": ended if status == Run.Status.CANCELLED else None,
         "failed_at": ended if status == Run.Status.FAILED else None,
-        "model": row.model,
-        "instructions": row.instructions,
-        "tools": row.tools,
-        "metadata": row.metadata,
-        "usage": None if row.is_active else usage(row.prompt_tokens, row.completion_tokens),
-        **_options(row.options),
     }
 
 
