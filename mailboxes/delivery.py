@@ -15,6 +15,8 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from email import policy
+from email.parser import BytesHeaderParser
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -138,7 +140,13 @@ class _Catcher:
 
     def data(self, data: bytes) -> Receipt:
         _check(data, self.steps)
-        CaughtMessage.objects.create(envelope_from=self._sender, recipients=self._recipients, data=data)
+        headers = BytesHeaderParser(policy=policy.default).parsebytes(data)
+        CaughtMessage.objects.create(
+            envelope_from=self._sender,
+            recipients=self._recipients,
+            subject=str(headers["Subject"] or ""),
+            data=data,
+        )
         self.steps.append(["DATA", "250 caught"])
         return Receipt("250 caught", self.steps)
 

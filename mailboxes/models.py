@@ -329,6 +329,7 @@ class CaughtMessage(models.Model):
     id = models.CharField(max_length=40, primary_key=True, default=partial(new_id, "cau"))
     envelope_from = models.CharField(max_length=320)
     recipients = models.JSONField()
+    subject = models.TextField(blank=True)
     data = models.BinaryField()
     caught_at = models.DateTimeField(default=timezone.now)
 

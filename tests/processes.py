@@ -39,13 +39,19 @@ class Up:
 
     @classmethod
     def started(
-        cls, data: Path, *arguments: str, runner: tuple[str, ...] = ("manage.py",), **more: str
+        cls,
+        data: Path,
+        *arguments: str,
+        runner: tuple[str, ...] = ("manage.py",),
+        command: str = "up",
+        last_line: str = "  data ",
+        **more: str,
     ) -> Up:
-        """`runner`: what python is started with in place of manage.py."""
-        command = [sys.executable, *runner, "up", "--port", "0", "--smtp-port", "0", *arguments]
+        """`runner`: what python is started with in place of manage.py. Returns after `last_line` was said."""
+        words = [sys.executable, *runner, command, "--port", "0", "--smtp-port", "0", *arguments]
         with data.with_name("log").open("a") as log:
             process = subprocess.Popen(
-                command,
+                words,
                 cwd=settings.BASE_DIR,
                 env=environment(data, **more),
                 stdout=subprocess.PIPE,
@@ -53,7 +59,7 @@ class Up:
                 text=True,
             )
         up = cls(data, process)
-        up._read_until("  data ")
+        up._read_until(last_line)
         return up
 
     def _read_until(self, start: str) -> None:

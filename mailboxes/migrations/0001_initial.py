@@ -31,6 +31,7 @@ class Migration(migrations.Migration):
                 ('id', models.CharField(default=functools.partial(audit.ids.new_id, *('cau',), **{}), max_length=40, primary_key=True, serialize=False)),
                 ('envelope_from', models.CharField(max_length=320)),
                 ('recipients', models.JSONField()),
+                ('subject', models.TextField(blank=True)),
                 ('data', models.BinaryField()),
                 ('caught_at', models.DateTimeField(default=django.utils.timezone.now)),
             ],

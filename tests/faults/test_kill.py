@@ -18,7 +18,7 @@ import pytest
 from tests.processes import Up, manage
 from tests.servers import RecordingServer
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 SUPPORT = "support@acme.example"
 DOCUMENT = {
