@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from django.http import HttpRequest
 
+from assistants import limits
 from assistants.keys import assistant_of_token, find_key
-from assistants.models import ApiKey, Assistant, Run
+from assistants.models import ApiKey, Assistant, Run, Scope
 from assistants.server.errors import ApiError
 
 
@@ -27,14 +28,21 @@ def identify(request: HttpRequest) -> Caller:
     key = find_key(secret)
     if key is None:
         raise ApiError("This API key is unknown, expired or revoked.", 401, code="invalid_api_key")
-    return _caller(key, "read" if request.method in ("GET", "HEAD") else "send")
+    if request.method in ("GET", "HEAD"):
+        return _caller(key, Scope.READ)
+    caller = _caller(key, Scope.SEND)
+    if wait := limits.spend(key):
+        raise ApiError(limits.sentence(), 429, code="rate_limit_exceeded", wait=wait)
+    return caller
 
 
-def _caller(key: ApiKey, scope: str) -> Caller:
+def _caller(key: ApiKey, scope: Scope) -> Caller:
     if key.assistant is None:
         raise ApiError("This key belongs to an integration; only an assistant's key may run assistants.", 403)
     if not key.has_scope(scope):
         raise ApiError(
-            f"This call needs the scope {scope}, which this key does not have.", 403, code="missing_scope"
+            f"This call needs the scope {scope.value}, which this key does not have.",
+            403,
+            code="missing_scope",
         )
     return Caller(key.assistant, Run.Driver.CALLER)

@@ -7,9 +7,17 @@ from django.http import JsonResponse
 
 class ApiError(Exception):
     def __init__(
-        self, message: str, status: int = 400, *, param: str | None = None, code: str | None = None
+        self,
+        message: str,
+        status: int = 400,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        wait: int = 0,
     ) -> None:
+        """`wait`: seconds after which the same call may pass."""
         super().__init__(message)
+        self.wait = wait
         self.message, self.status, self.param, self.code = message, status, param, code
 
     def response(self) -> JsonResponse:
@@ -18,6 +26,8 @@ class ApiError(Exception):
         response = JsonResponse({"error": error}, status=self.status)
         if self.status == 401:
             response["WWW-Authenticate"] = 'Bearer realm="counterseal"'
+        if self.wait:
+            response["Retry-After"] = str(self.wait)
         return response
 
 

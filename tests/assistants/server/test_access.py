@@ -168,3 +168,12 @@ def test_the_use_of_a_key_is_noted_once_a_minute(api_key: ApiKey) -> None:
     api_key.refresh_from_db()
     assert api_key.last_used_at
     assert api_key.last_used_at > timezone.now() - timedelta(minutes=1)
+
+
+def test_writing_here_spends_the_same_tokens_as_the_mail_api(api_key: ApiKey, settings: Any) -> None:
+    settings.WRITE_LIMIT, settings.WRITE_BURST = 1, 2
+    answers = [ask("POST", "threads", secret_of(api_key)) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert answers[-1].json()["error"]["code"] == "rate_limit_exceeded"
+    assert 0 < int(answers[-1]["Retry-After"]) <= 60
+    assert ask("GET", "assistants", secret_of(api_key)).status_code == 200
