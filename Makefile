@@ -110,3 +110,7 @@ lock: setup-dev  ## resolve requirements/*.in anew into hash-pinned locks
 		../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 			--no-header --no-emit-index-url --no-emit-find-links --upgrade $$name.in -o $$name.txt; \
 	done
+
+.PHONY: coverage
+coverage: setup-dev  ## the tests on SQLite with branch coverage, templates included
+	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term

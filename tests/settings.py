@@ -35,3 +35,6 @@ if IS_SQLITE:
     _database["OPTIONS"]["init_command"] = (
         "PRAGMA journal_mode=WAL;PRAGMA synchronous=OFF;PRAGMA foreign_keys=ON;"
     )
+
+# templates are measured for coverage, which needs their line numbers
+TEMPLATES[0]["OPTIONS"]["debug"] = True
