@@ -23,5 +23,6 @@ function fit(frame) {
   text.after(twin);
   const height = twin.offsetHeight * 1.05 + 40;
   twin.remove();
-  frame.style.height = `${Math.min(MOST, Math.max(LEAST, height))}px`;
+  // an attribute, not a style: htmx copies attributes onto what it swaps in, and the policy forbids it styles
+  frame.height = String(Math.round(Math.min(MOST, Math.max(LEAST, height))));
 }
