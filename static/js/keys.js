@@ -15,8 +15,14 @@ export function watchKeys() {
     if (event.key === "Escape") return escape(event);
     if (!areOn() || openDialog() || isTyping(event.target)) return;
     if (act(event)) event.preventDefault();
+    else if (event.key.length === 1 && !bound(event.key)) strayAt = event.timeStamp;
   });
 }
+
+/* Somebody who types text while no field has the focus (the dialog was slow) must not decide with it: a
+   letter that means nothing here shows that text is being typed, and what follows closely is text too. */
+const TYPING = 500; // ms
+let strayAt = -Infinity;
 
 const areOn = () => localStorage.getItem(SWITCH) !== "off";
 
@@ -31,7 +37,13 @@ function act(event) {
   if (key === "Enter" && event.target === document.body) return openRow();
   if (key === "?") return show("keys");
   if (key === "/") return search();
-  return press(document.querySelector(`[data-key="${CSS.escape(key)}"]:not(:disabled)`));
+  // a key that is held down repeats; one press is one decision
+  if (event.repeat || event.timeStamp - strayAt < TYPING) return false;
+  return press(bound(key, ":not(:disabled)"));
+}
+
+function bound(key, also = "") {
+  return document.querySelector(`[data-key="${CSS.escape(key.toLowerCase())}"]${also}`);
 }
 
 /** Arrows belong to whoever scrolls or chooses with them. */

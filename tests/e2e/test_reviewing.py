@@ -86,6 +86,27 @@ def test_escape_closes_the_dialog_and_letters_in_it_decide_nothing(
     assert now(waiting[0]) == Status.PENDING
 
 
+def test_text_that_is_typed_into_no_field_decides_nothing(
+    opens: Opens, reviewer: User, waiting: list[OutboundMessage]
+) -> None:
+    page = opens(reviewer)
+    page.keyboard.type("please wait, rather ask again")
+    expect(page.locator("#case-title")).to_have_text("Number 0")
+    expect(page.locator("#reject-dialog")).to_be_hidden()
+    assert {now(message) for message in waiting} == {Status.PENDING}
+
+
+def test_a_key_that_is_held_down_is_one_decision(
+    opens: Opens, reviewer: User, waiting: list[OutboundMessage]
+) -> None:
+    page = opens(reviewer)
+    for _ in range(3):  # without an `up` between them, the second and third are repeats
+        page.keyboard.down("a")
+        page.wait_for_load_state("networkidle")
+    expect(page.locator("#rows .row")).to_have_count(2)
+    assert [now(message) for message in waiting].count(Status.PENDING) == 2
+
+
 def test_what_is_alarming_is_sent_only_after_a_second_look(
     opens: Opens, reviewer: User, api_key: ApiKey, mailbox: Mailbox
 ) -> None:
