@@ -64,12 +64,11 @@ class User(AbstractBaseUser):
         return Q() if self.all_mailboxes else Q(**{f"{field}__in": self.memberships.values("mailbox")})
 
     def run_reach(self) -> Q:
-        """Runs of assistants that work in a mailbox within reach."""
+        """Runs about a mailbox within reach or about none, of assistants that work within it."""
         if self.all_mailboxes:
             return Q()
-        return Q(
-            assistant__in=MailboxAssistant.objects.filter(self.mailbox_reach("mailbox")).values("assistant")
-        )
+        working = MailboxAssistant.objects.filter(self.mailbox_reach("mailbox")).values("assistant")
+        return Q(assistant__in=working) & (Q(mailbox_id="") | self.mailbox_reach("mailbox_id"))
 
     if TYPE_CHECKING:
         memberships: Any

@@ -188,7 +188,7 @@ class ApiKey(models.Model):
 
     @property
     def sees_held_inbound(self) -> bool:
-        return self.may_oversight or self.may_oversight_read
+        return self.has_scope(Scope.OVERSIGHT) or self.has_scope(Scope.OVERSIGHT_READ)
 
     def mailbox_reach(self, field: str) -> Q:
         if self.all_mailboxes:
@@ -197,8 +197,9 @@ class ApiKey(models.Model):
         return reach & self.assistant.mailbox_reach(field) if self.assistant else reach
 
     def run_reach(self) -> Q:
-        """A key sees the runs of its own assistant; an integration's has none."""
-        return Q(assistant=self.assistant) if self.assistant else Q(pk__in=())
+        """A key sees its assistant's runs about its own mailboxes or none; an integration's has none."""
+        about = Q(mailbox_id="") | self.mailbox_reach("mailbox_id")
+        return Q(assistant=self.assistant) & about if self.assistant else Q(pk__in=())
 
     if TYPE_CHECKING:
         mailbox_links: Any

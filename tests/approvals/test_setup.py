@@ -8,10 +8,12 @@ from approvals import actions
 from approvals.errors import Conflict, Invalid, NotPermitted
 from approvals.models import MailboxAssistant, OutboxEntry, User
 from assistants import keys
+from assistants.actions import plan_run
 from assistants.models import ApiKey, Assistant, Run
 from audit.models import Event
-from mailboxes.models import AllowlistEntry, Mailbox
+from mailboxes.models import AllowlistEntry, Email, Mailbox
 from tests import factories
+from tests.approvals import living
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
@@ -117,3 +119,28 @@ class TestStartingARun:
         MailboxAssistant.objects.create(assistant=scripted, mailbox=elsewhere)
         with pytest.raises(NotPermitted):
             actions.start_run(scripted, "Do it.", elsewhere, by=member)
+
+
+def test_an_assistant_that_no_longer_oversees_takes_its_keys_sight_of_held_mail_away(
+    mailbox: Mailbox,
+) -> None:
+    overseer = factories.an_assistant("O", mailboxes=[mailbox], scopes=["read", "oversight_read"])
+    key = factories.a_key(overseer, scopes=["read", "oversight_read"], mailboxes=[mailbox])
+    Mailbox.objects.update(oversight_mode="gated_all")
+    living.an_inbound(mailbox)
+    assert Email.objects.visible_to(key).exists()
+    overseer.scopes = ["read"]
+    assert not Email.objects.visible_to(key).exists()
+
+
+def test_a_run_about_a_mailbox_out_of_reach_is_not_seen_though_its_assistant_is(mailbox: Mailbox) -> None:
+    """Its prompt and outputs hold that mailbox's mail."""
+    elsewhere = factories.a_mailbox()
+    agent = factories.an_assistant("Both", mailboxes=[mailbox, elsewhere])
+    key = factories.a_key(agent, mailboxes=[mailbox])
+    member = factories.a_person("m@acme.test", "reviewer", mailboxes=[mailbox])
+    here, _, about_none = (
+        plan_run(agent, prompt="Look.", mailbox_id=one) for one in (mailbox.pk, elsewhere.pk, "")
+    )
+    for actor in (key, member):
+        assert {run.pk for run in Run.objects.visible_to(actor)} == {here.pk, about_none.pk}
