@@ -31,7 +31,7 @@ def change_mode(mailbox: Mailbox, mode: str) -> list[Entry]:
     approval too.
     """
     new = _checked_mode(mode)
-    old = Mailbox.objects.select_for_update().get(pk=mailbox.pk).oversight_mode
+    old = Mailbox.objects.select_for_update(no_key=True).get(pk=mailbox.pk).oversight_mode
     if old == new:
         return []
     Mailbox.objects.filter(pk=mailbox.pk).update(oversight_mode=new)
@@ -87,6 +87,7 @@ def lift_hold(mailbox: Mailbox | None, *, by: User) -> None:
 
 def _on_its_way(mailbox: Mailbox | None) -> list[OutboundMessage]:
     found = OutboundMessage.objects.filter(status__in=ON_ITS_WAY).select_related("email__mailbox")
+    found = found.order_by("pk")  # two who hold at once lock the rows in one order
     return list(found.filter(email__mailbox=mailbox) if mailbox else found)
 
 

@@ -53,7 +53,8 @@ def admit(raw: RawMessage, parsed: Parsed | None, *, parse_error: str = "") -> E
     Mail that could not be parsed is kept, flagged with `parse_error`, with what its envelope says.
     """
     with transaction.atomic():
-        mailbox = Mailbox.objects.select_for_update().get(pk=raw.mailbox_id)
+        # no_key: a reply holds the conversation while its row's reference to the mailbox waits for this
+        mailbox = Mailbox.objects.select_for_update(no_key=True).get(pk=raw.mailbox_id)
         if Email.objects.filter(raw=raw).exists():
             return None
         ruling = rule_inbound(oversight_of(mailbox))

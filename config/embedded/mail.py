@@ -29,12 +29,14 @@ def find_mailbox(address: str) -> Mailbox | None:
 
 
 def store(envelope_from: str, recipients: list[str], data: bytes) -> None:
-    """One row per mailbox, all of them or none."""
+    """One row per mailbox, all of them or none: whoever is told that it is stored forgets it."""
     from approvals import gate
 
     with transaction.atomic():
         mailboxes = {address: find_mailbox(address) for address in recipients}
         once = {mailbox: address for address, mailbox in mailboxes.items() if mailbox}
+        if not all(mailboxes.values()):
+            raise LookupError("A mailbox was closed between RCPT and DATA.")
         for mailbox, address in once.items():
             gate.receive(mailbox, envelope_from, address, data)
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from approvals import actions, gate
 from approvals.actions import dispatch
@@ -20,7 +20,8 @@ from approvals.states import Status
 from assistants.models import ApiKey
 from audit.verify import verify
 from mailboxes.envelope import Draft
-from mailboxes.models import Mailbox
+from mailboxes.inbound import parse
+from mailboxes.models import Conversation, Email, Mailbox
 from tests.approvals import living
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
@@ -114,3 +115,22 @@ def test_tightening_races_with_a_release_and_nothing_slips_through(
             assert not dispatch.begin_sending(message, entry, message.email.recipients)
             dispatch.take_back(message)
         assert current(message).status == Status.PENDING
+
+
+def test_a_reply_and_new_mail_in_one_conversation_do_not_wait_for_each_other(
+    api_key: ApiKey, mailbox: Mailbox
+) -> None:
+    email = living.an_inbound(mailbox)
+    data = f"From: a@b.example\r\nIn-Reply-To: {email.message_id}\r\n\r\nAnd?\r\n".encode()
+    raw = gate.receive(mailbox, "a@b.example", mailbox.address, data)
+    came: list[Any] = []
+    arrival = threading.Thread(target=lambda: came.append(at_once(partial(gate.admit, raw, parse(data)))))
+    with transaction.atomic():
+        # the first row that a reply locks; its mailbox comes after it, and for mail that arrives before it
+        Conversation.objects.filter(pk=email.conversation_id).update(subject="Order")
+        arrival.start()
+        arrival.join(0.5)
+        gate.reply(email, Draft(to=(), markdown="Soon."), by=api_key)
+    arrival.join()
+    assert came
+    assert Email.objects.filter(conversation=email.conversation_id).count() == 3

@@ -10,7 +10,7 @@ from django.db import connection
 
 from approvals.models import OutboxEntry
 from config.embedded.mail import MailServer
-from mailboxes.models import RawMessage
+from mailboxes.models import Mailbox, RawMessage
 from tests import factories
 
 MESSAGE = b"From: c@far.test\r\nSubject: hello\r\nMessage-ID: <1@far.test>\r\n\r\nHi\r\n"
@@ -38,6 +38,14 @@ def test_a_message_to_two_mailboxes_is_stored_for_each(client: smtplib.SMTP) -> 
     client.sendmail("c@far.test", ["support@acme.test", "sales@acme.test"], MESSAGE)
     assert stored() == [(f"{name}@acme.test", "c@far.test", MESSAGE) for name in ("sales", "support")]
     assert OutboxEntry.objects.filter(kind=OutboxEntry.Kind.RECEIVE_EMAIL).count() == 2
+
+
+def test_a_mailbox_that_closes_after_its_rcpt_has_nothing_called_stored(client: smtplib.SMTP) -> None:
+    client.mail("c@far.test")
+    assert client.rcpt("support@acme.test")[0] == client.rcpt("sales@acme.test")[0] == 250
+    Mailbox.objects.filter(address="sales@acme.test").update(is_active=False)
+    assert client.data(MESSAGE)[0] == 451
+    assert not stored()
 
 
 def test_a_mailbox_named_twice_gets_it_once(client: smtplib.SMTP) -> None:
