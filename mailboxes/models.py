@@ -144,17 +144,7 @@ class EmailQuerySet(models.QuerySet["Email"]):
     def visible_to(self, actor: Any) -> Self:
         """Held inbound mail is invisible to whoever does not oversee."""
         found = self.filter(actor.mailbox_reach("mailbox"))
-        return (
-            found
-            if actor.sees_held_inbound
-            else found.exclude(
-                inbound_status__in=(
-                    Email.InboundStatus.PENDING,
-                    Email.InboundStatus.REJECTED,
-                    Email.InboundStatus.EXPIRED,
-                )
-            )
-        )
+        return found if actor.sees_held_inbound else found.exclude(inbound_status__in=Email.KEPT_OUT)
 
     def inbound(self) -> Self:
         return self.filter(direction=Email.Direction.INBOUND)
@@ -182,6 +172,9 @@ class Email(models.Model):
         EXPIRED = "expired"
         SPAM_FLAGGED = "spam_flagged"
         SPAM_QUARANTINED = "spam_quarantined"
+
+    # never let in by a person
+    KEPT_OUT = (InboundStatus.PENDING, InboundStatus.REJECTED, InboundStatus.EXPIRED)
 
     id = models.CharField(max_length=40, primary_key=True, default=partial(new_id, "em"))
     mailbox = models.ForeignKey(Mailbox, models.PROTECT, related_name="emails")

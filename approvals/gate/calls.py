@@ -29,6 +29,9 @@ from mailboxes.models import Email, Mailbox
 
 Output = dict[str, Any]
 
+LONGEST_OUTPUTS = 200_000  # characters, of all outputs of one turn
+CUT = "[the rest is too long]"
+
 
 def dispatch_calls(run: Run) -> None:
     """Take every call of `run` that is still open and not yet waiting for a person."""
@@ -58,7 +61,7 @@ def _dispatch(run: Run, call: ToolCall) -> None:
 
 def _answer(run: Run, call: ToolCall, output: Output) -> None:
     with transaction.atomic():
-        if assistant_actions.answer_call(run, call.call_id, output):
+        if assistant_actions.answer_call(run, call.call_id, output := _cut_to_size(run, output)):
             subject = Subject(
                 mailbox_id=run.mailbox_id,
                 assistant_id=run.remote_assistant_id,
@@ -74,6 +77,24 @@ def _answer(run: Run, call: ToolCall, output: Output) -> None:
             )
 
 
+def _cut_to_size(run: Run, output: Output) -> Output:
+    """A run server refuses outputs that are too long, however often they are submitted."""
+    share = LONGEST_OUTPUTS // max(1, run.calls.filter(submitted_at=None).count())
+    most = share
+    while len(json.dumps(output, ensure_ascii=False, default=str)) > share and most:
+        most //= 2
+        output = {name: _cut(value, most) for name, value in output.items()}
+    return output
+
+
+def _cut(value: Any, most: int) -> Any:
+    if isinstance(value, str):
+        return value if len(value) <= most else f"{value[:most]} {CUT}"
+    if isinstance(value, dict):
+        return {name: _cut(inner, most) for name, inner in value.items()}
+    return [_cut(inner, most) for inner in value[:most]] if isinstance(value, list) else value
+
+
 @dataclass(frozen=True, slots=True)
 class Arguments:
     """What a model wrote, read with care."""
@@ -84,7 +105,7 @@ class Arguments:
     def parse(cls, text: str) -> Arguments:
         try:
             values = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             values = None
         if not isinstance(values, dict):
             raise Invalid(
@@ -94,7 +115,7 @@ class Arguments:
 
     def text(self, name: str, default: str | None = None) -> str:
         value = self.values.get(name, default)
-        if not isinstance(value, str) or "\x00" in value:
+        if not isinstance(value, str) or log.UNSTORABLE.search(value):
             raise _bad_argument(name, "required" if value is None else "not_text", f"{name} is a text.")
         return value
 

@@ -21,9 +21,9 @@ def known_facts(
 
 def _first_time(mailbox: Mailbox, recipients: tuple[str, ...]) -> list[Fact]:
     # what was only drafted, held or rejected makes nobody known
-    exchanged = Q(email__direction=Email.Direction.INBOUND, role=Correspondent.Role.FROM) | Q(
-        email__outbound__status=Status.SENT
-    )
+    came = Q(email__direction=Email.Direction.INBOUND, role=Correspondent.Role.FROM)
+    kept_out = Q(email__inbound_status__in=Email.KEPT_OUT)
+    exchanged = came & ~kept_out | Q(email__outbound__status=Status.SENT)
     asked = [recipient.lower() for recipient in recipients]
     found = Correspondent.objects.filter(exchanged, email__mailbox=mailbox, address__in=asked)
     known = set(found.values_list("address", flat=True))

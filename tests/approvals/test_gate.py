@@ -95,6 +95,10 @@ class TestSending:
         again = living.a_held_message(api_key, mailbox)
         assert "first_time" in {fact["code"] for fact in again.email.revisions.get().facts}
         living.an_inbound(mailbox)
+        Email.objects.inbound().update(inbound_status="rejected")
+        kept_out = living.a_held_message(api_key, mailbox)
+        assert "first_time" in {fact["code"] for fact in kept_out.email.revisions.get().facts}
+        Email.objects.inbound().update(inbound_status="unread")
         known = living.a_held_message(api_key, mailbox)
         assert "first_time" not in {fact["code"] for fact in known.email.revisions.get().facts}
 
@@ -272,6 +276,9 @@ class TestDrivenRuns:
             ),
             ("reply_email", '{"email_id": "em_x", "body": "b"}', "not_found"),
             ("read_email", '{"email_id": "em_\\u0000"}', "invalid"),
+            ("read_email", '{"email_id": "em_\\ud800"}', "invalid"),
+            ("check_inbox", '{"mailbox_id": "\\udfff"}', "invalid"),
+            ("send_email", "[" * 100_000, "invalid"),
             ("check_inbox", '{"limit": 0}', "invalid"),
             ("check_inbox", '{"limit": true}', "invalid"),
             ("tag_email", '{"email_id": "em_x", "action": "set"}', "not_found"),
@@ -287,6 +294,19 @@ class TestDrivenRuns:
         assert output["error"]
         assert output["code"] == code
         assert OutboxEntry.objects.filter(kind="resume_run", ref=run.pk).exists()
+
+    def test_outputs_too_long_for_a_run_server_are_cut_and_say_so(
+        self, assistant: Assistant, mailbox: Mailbox
+    ) -> None:
+        email = living.an_inbound(mailbox)
+        Email.objects.update(text='"' * 300_000, to=["a@b.example"] * 500)
+        run = living.a_waiting_run(
+            assistant, mailbox, *[self.call("check_inbox"), self.call("read_email", email_id=email.pk)] * 5
+        )
+        gate.dispatch_calls(run)
+        texts = [str(call.output) for call in run.calls.all()]
+        assert sum(map(len, texts)) <= 200_000
+        assert all("the rest is too long" in text and email.pk in text for text in texts)
 
     def test_tags_are_set_read_and_deleted(self, assistant: Assistant, mailbox: Mailbox) -> None:
         email = living.an_inbound(mailbox)
