@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from approvals import gate, outbox
@@ -27,6 +28,7 @@ from mailboxes.delivery import DeliveryError, Handover
 from mailboxes.models import Account, Email, RawMessage, Revision
 
 GIVE_UP_AFTER = timedelta(hours=24)
+PROMPT_SHOWN = 100_000  # characters of a mail; a run server takes no prompt of any length
 Kind = OutboxEntry.Kind
 
 
@@ -59,7 +61,9 @@ def _hand_over(
 ) -> None:
     data = _with_block(message, revision)
     if not dispatch.begin_sending(message, promise, revision.recipients):
-        dispatch.take_back(message)
+        if not dispatch.take_back(message):
+            # what was in force changed, and under what is in force now it may leave after all
+            raise TryAgain("What was in force changed at the last moment.")
         return
     receipt = handover.data(data)
     evidence = {"reply": receipt.reply, "steps": receipt.steps, "at": timezone.now().isoformat()}
@@ -117,7 +121,8 @@ def receive_email(promise: OutboxEntry) -> None:
 
 def start_run(promise: OutboxEntry) -> None:
     """`ref` is a planned run, or the email that starts one."""
-    run = Run.objects.filter(pk=promise.ref).first() or _plan_for(promise.ref)
+    known = Run.objects.filter(Q(pk=promise.ref) | Q(start_key=promise.ref)).first()
+    run = known or _plan_for(promise.ref)
     if run is None or run.run_id or run.has_ended:
         return
     try:
@@ -158,7 +163,7 @@ def _prompt(email: Email) -> str:
     return (
         f"New mail from {email.from_address}: {' '.join(email.subject.split())}\n\n"
         f"It came to {email.mailbox.address} (mailbox_id {email.mailbox_id}, email_id {email.pk}).\n\n"
-        f"--- begin untrusted mail ---\n{email.text}\n--- end untrusted mail ---"
+        f"--- begin untrusted mail ---\n{email.text[:PROMPT_SHOWN]}\n--- end untrusted mail ---"
     )
 
 
@@ -170,10 +175,11 @@ def resume_run(promise: OutboxEntry) -> None:
     calls = assistant_actions.due_outputs(run)
     try:
         seen = runtimes.of(run).read(run)
-        if seen.status != Run.Status.REQUIRES_ACTION or not _asks_for(seen, calls):
-            # a former attempt was heard after all, or the run is gone: keep what is seen
+        asked = _asked_for(seen)
+        if asked != {call.call_id for call in calls}:
+            # a former attempt was heard after all, or the run is gone, or it asks for more: look again
             assistant_actions.ask_again(run)
-            return _resumed(run, calls, seen.status)
+            return _resumed(run, [call for call in calls if call.call_id not in asked], seen.status)
         runtimes.of(run).submit(run, calls)
     except runtimes.Unreachable as error:
         raise TryAgain(str(error)) from error
@@ -183,8 +189,8 @@ def resume_run(promise: OutboxEntry) -> None:
     _resumed(run, calls, "submitted")
 
 
-def _asks_for(seen: runtimes.Snapshot, calls: list[ToolCall]) -> bool:
-    return {call.call_id for call in seen.calls} == {call.call_id for call in calls}
+def _asked_for(seen: runtimes.Snapshot) -> set[str]:
+    return {call.call_id for call in seen.calls} if seen.status == Run.Status.REQUIRES_ACTION else set()
 
 
 def _resumed(run: Run, calls: list[ToolCall], outcome: str) -> None:

@@ -51,17 +51,22 @@ def enqueue(kind: OutboxEntry.Kind, ref: str, *, due_at: datetime | None = None)
     if not connection.in_atomic_block:
         raise RuntimeError("enqueue() belongs into the transaction of its cause")
     due_at = due_at or timezone.now()
-    if not _move(kind, ref, due_at):
-        try:
-            with transaction.atomic():
-                OutboxEntry.objects.create(kind=kind, ref=ref, due_at=due_at)
-        except IntegrityError:
-            _move(kind, ref, due_at)
+    while not (_move(kind, ref, due_at) or _create(kind, ref, due_at)):
+        pass  # another's was first, and may be done by the time that we look: then ours is missing still
     nudge.on_commit(TASKS.get(kind, "approvals.tasks.drain"))
 
 
 def _move(kind: OutboxEntry.Kind, ref: str, due_at: datetime) -> int:
     return _open(kind, ref).update(due_at=due_at)
+
+
+def _create(kind: OutboxEntry.Kind, ref: str, due_at: datetime) -> bool:
+    try:
+        with transaction.atomic():
+            OutboxEntry.objects.create(kind=kind, ref=ref, due_at=due_at)
+    except IntegrityError:
+        return False
+    return True
 
 
 def withdraw(kind: OutboxEntry.Kind, ref: str) -> None:

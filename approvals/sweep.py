@@ -43,6 +43,8 @@ def sync_runs() -> int:
         done += 1
         try:
             _sync(run)
+        except assistant_actions.Overtaken:
+            continue
         except runtimes.Unreachable as error:
             assistant_actions.put_off(run, str(error))
         except Exception as error:
@@ -53,7 +55,7 @@ def sync_runs() -> int:
 
 def _sync(run: Run) -> None:
     """Runs that their caller drives are only followed in the log: their far side is our own server."""
-    if run.driver == Run.Driver.COUNTERSEAL:
+    if run.driver == Run.Driver.COUNTERSEAL and not run.has_ended:
         run = assistant_actions.sync_run(run)
         gate.dispatch_calls(run)
     _note(run)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
@@ -46,15 +47,26 @@ def start(run: Run) -> None:
     """Create the planned run at the far side. Safe to repeat: a run that has its id is left alone."""
     if run.run_id or run.has_ended:
         return
-    _keep(run, runtimes.of(run).start(run))
+    _keep(run, runtimes.of(run).start(run), run_id="")
+
+
+class Overtaken(Exception):
+    """The lease ended while the far side was read: somebody else has read it since."""
 
 
 def sync_run(run: Run) -> Run:
-    """Read the run again at the far side and keep what is seen."""
-    return _keep(run, runtimes.of(run).read(run))
+    """Read the leased run again at the far side and keep what is seen, or raise Overtaken."""
+    kept = _keep(run, runtimes.of(run).read(run), sync_attempts=run.sync_attempts)
+    if kept is None:
+        raise Overtaken
+    return kept
 
 
-def _keep(run: Run, snapshot: runtimes.Snapshot) -> Run:
+@transaction.atomic
+def _keep(run: Run, snapshot: runtimes.Snapshot, **fence: object) -> Run | None:
+    """Only while our row still is as `fence` says: an older sight must not replace a newer one."""
+    if not Run.objects.select_for_update().filter(pk=run.pk, **fence).exists():
+        return None
     return observe(run.assistant, run.driver, snapshot)
 
 

@@ -137,22 +137,34 @@ def begin_sending(message: OutboundMessage, promise: OutboxEntry, recipients: li
     with transaction.atomic():
         if not move(message, ON_ITS_WAY, Status.SENDING, last_look):
             return False
+        message.refresh_from_db(fields=["status_changed_at"])
         log.record(entry(Event.Action.MESSAGE_SENDING, message, attempt=promise.attempts), by=WORKER)
     return True
 
 
+def _still(message: OutboundMessage) -> Q:
+    """The status is the one that the worker saw begin: not that of a later worker, after a person's word."""
+    return Q(status_changed_at=message.status_changed_at)
+
+
 def record_sent(message: OutboundMessage, evidence: Mapping[str, Any]) -> None:
     with transaction.atomic():
-        if not move(message, Status.SENDING, Status.SENT, delivery=dict(evidence)):
+        if not move(message, Status.SENDING, Status.SENT, _still(message), delivery=dict(evidence)):
             return _record_late(message, evidence)
         message = current(message)
         told = answer(message, status="sent", sent=True, to=message.email.recipients)
-        if message.released_mode == OversightMode.MONITORED:
-            outbox.enqueue(OutboxEntry.Kind.SEND_COPY, message.pk)
+        promise_copy(message)
         sent_digest = revision_of(message).sent_digest
         log.record(
             entry(Event.Action.MESSAGE_SENT, message, sent_digest=sent_digest, **evidence), *told, by=WORKER
         )
+
+
+def promise_copy(message: OutboundMessage) -> None:
+    """What leaves a monitored mailbox is copied, whoever let it pass at last; a copy is not."""
+    modes = (message.released_mode, message.email.mailbox.oversight_mode)
+    if OversightMode.MONITORED in modes and message.copy_of_id is None:
+        outbox.enqueue(OutboxEntry.Kind.SEND_COPY, message.pk)
 
 
 def _record_late(message: OutboundMessage, evidence: Mapping[str, Any]) -> None:
@@ -165,7 +177,7 @@ def _record_late(message: OutboundMessage, evidence: Mapping[str, Any]) -> None:
 def record_unknown(message: OutboundMessage, evidence: Mapping[str, Any]) -> None:
     """Handed over, outcome unknown: a person must look. The run's call stays open until then."""
     with transaction.atomic():
-        if move(message, Status.SENDING, Status.NEEDS_ATTENTION, delivery=dict(evidence)):
+        if move(message, Status.SENDING, Status.NEEDS_ATTENTION, _still(message), delivery=dict(evidence)):
             log.record(entry(Event.Action.MESSAGE_UNKNOWN, message, **evidence), by=WORKER)
 
 
@@ -173,7 +185,7 @@ def record_delay(message: OutboundMessage, evidence: Mapping[str, Any]) -> None:
     """Surely not sent; it is tried again later."""
     with transaction.atomic():
         waiting = OutboundMessage.objects.filter(pk=message.pk, status__in=ON_ITS_WAY)
-        back = move(message, Status.SENDING, Status.APPROVED, delivery=dict(evidence))
+        back = move(message, Status.SENDING, Status.APPROVED, _still(message), delivery=dict(evidence))
         if not back and not waiting.update(delivery=dict(evidence)):
             return
         log.record(entry(Event.Action.MESSAGE_DELAYED, message, **evidence), by=WORKER)
@@ -188,7 +200,7 @@ def _fail(
 ) -> bool:
     evidence = dict(evidence or {}) | {"error": why}
     with transaction.atomic():
-        if move(message, source, Status.FAILED, delivery=evidence):
+        if move(message, source, Status.FAILED, _still(message), delivery=evidence):
             outbox.withdraw(OutboxEntry.Kind.DELIVER_EMAIL, message.pk)
             message = current(message)
             told = answer(message, status="failed", sent=False, error=why)

@@ -11,6 +11,7 @@ from django.db.models import F, Q
 
 from approvals import outbox
 from approvals.actions.decide import checked_reason
+from approvals.actions.dispatch import promise_copy
 from approvals.actions.transitions import answer, check_open, conflict, current, entry, move
 from approvals.errors import DomainError
 from approvals.models import Decision, OutboundMessage, OutboxEntry, User
@@ -61,6 +62,7 @@ def _settle(
             outbox.enqueue(OutboxEntry.Kind.DELIVER_EMAIL, message.pk)
         told = []
         if to == Status.SENT:
+            promise_copy(message)
             told = answer(message, status="sent", sent=True, to=message.email.recipients)
         elif to == Status.FAILED:
             told = answer(message, status="failed", sent=False, error=reason or "The delivery was given up.")

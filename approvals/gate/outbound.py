@@ -259,10 +259,12 @@ def copy_to_oversight(message: OutboundMessage) -> OutboundMessage | None:
     email, address = message.email, oversight_of(message.email.mailbox).oversight_address
     if not address:
         return None
+    head = f"Sent by {email.mailbox.address} to {', '.join(email.recipients)}:\n\n"
     draft = Draft(
         to=(address,),
         subject=f"[copy] {email.subject}"[:998],
-        markdown=f"Sent by {email.mailbox.address} to {', '.join(email.recipients)}:\n\n{email.text}",
+        # cut, or a body of the full length would have no copy
+        markdown=f"{head}{email.text}"[: envelope.MAX_BODY],
     )
     built = _build(draft, email.mailbox, None)
     content_hash = _content_hash(draft, email.mailbox, email)

@@ -52,9 +52,12 @@ class AssistantsRuntime:
 
     def _create(self, run: Run) -> RemoteRun:
         thread: Thread = {"messages": [{"role": "user", "content": run.prompt}]}
+        # all that counts is named here: the assistant's keys may change its counterpart over there
         return self.client.beta.threads.create_and_run(
             assistant_id=self._remote_assistant(run.assistant),
-            instructions=run.assistant.instructions or None,
+            instructions=run.assistant.instructions,
+            model=_model(run.assistant),
+            tools=_tools(),
             thread=thread,
             metadata=_metadata(run),
         )
@@ -64,9 +67,9 @@ class AssistantsRuntime:
         if not assistant.remote_id:
             made = self.client.beta.assistants.create(
                 name=assistant.name,
-                model=(assistant.connection.model if assistant.connection else "") or "default",
+                model=_model(assistant),
                 instructions=assistant.instructions or None,
-                tools=cast("list[AssistantToolParam]", tools.schemas("assistants")),
+                tools=_tools(),
             )
             Assistant.objects.filter(pk=assistant.pk, remote_id="").update(remote_id=made.id)
             assistant.refresh_from_db(fields=["remote_id"])
@@ -85,6 +88,14 @@ class AssistantsRuntime:
                 thread_id=run.thread_id,
                 tool_outputs=[{"tool_call_id": call.call_id, "output": call.output or ""} for call in calls],
             )
+
+
+def _model(assistant: Assistant) -> str:
+    return (assistant.connection.model if assistant.connection else "") or "default"
+
+
+def _tools() -> list[AssistantToolParam]:
+    return cast("list[AssistantToolParam]", tools.schemas("assistants"))
 
 
 def _metadata(run: Run) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.utils import timezone
 
-from approvals import actions, outbox
+from approvals import actions, outbox, tasks
 from approvals.actions import dispatch
 from approvals.actions.transitions import current
 from approvals.errors import Conflict, DomainError, Invalid, NotPermitted, Refused
@@ -165,8 +165,9 @@ def test_a_reply_that_comes_after_the_lease_is_evidence_not_a_status(
 
 
 def test_a_delay_keeps_the_approval(message: OutboundMessage, reviewer: User) -> None:
-    living.sending(message, reviewer)
+    message = living.sending(message, reviewer)
     dispatch.record_delay(message, {"error": "451 busy"})
+    message = current(message)
     assert current(message).status == Status.APPROVED
     dispatch.record_delay(message, {"error": "no connection"})
     assert current(message).delivery == {"error": "no connection"}
@@ -175,6 +176,23 @@ def test_a_delay_keeps_the_approval(message: OutboundMessage, reviewer: User) ->
     dispatch.record_delay(message, {"error": "too late"})
     dispatch.record_unknown(message, {})
     assert Event.objects.count() == before
+
+
+def test_a_worker_that_was_long_asleep_ends_nobody_elses_delivery(
+    message: OutboundMessage, reviewer: User
+) -> None:
+    asleep = living.sending(message, reviewer)
+    OutboxEntry.objects.update(leased_until=None)
+    tasks.deliver()
+    actions.send_again(message, by=reviewer, digest=message.digest)
+    assert dispatch.begin_sending(current(message), living.leased(message), message.email.recipients)
+    dispatch.record_delay(asleep, {"error": "451 busy"})
+    dispatch.record_failed(asleep, "550 no", {})
+    dispatch.record_unknown(asleep, {})
+    assert current(message).status == Status.SENDING
+    dispatch.record_sent(asleep, living.EVIDENCE)
+    assert current(message).status == Status.SENDING
+    assert current(message).delivery["late"] == living.EVIDENCE
 
 
 class TestSettling:

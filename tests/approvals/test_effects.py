@@ -21,7 +21,7 @@ from assistants.models import ApiKey, Assistant, Run
 from assistants.observe import SeenCall
 from audit import nudge
 from audit.models import Event
-from mailboxes import delivery, identity
+from mailboxes import delivery, envelope, identity
 from mailboxes.models import Account, CaughtMessage, Email, Mailbox, RawMessage, Revision
 from tests import factories
 from tests.approvals import living
@@ -193,6 +193,54 @@ class TestDelivery:
         tasks.deliver()
         assert smtp_server.messages == []
         assert current(message).status == Status.PENDING
+
+    def test_a_mode_loosened_between_the_recipients_and_the_data_loses_nothing(
+        self,
+        api_key: ApiKey,
+        mailbox: Mailbox,
+        smtp_server: RecordingServer,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def loosen(*args: object) -> Revision:
+            Mailbox.objects.update(oversight_mode="autonomous")
+            return store_block(*args)  # type: ignore[arg-type]
+
+        store_block = dispatch.store_block
+        Account.objects.update(oversight_email="boss@acme.test")
+        Mailbox.objects.update(oversight_mode="monitored")
+        message = living.a_held_message(api_key, Mailbox.objects.get())
+        monkeypatch.setattr(dispatch, "store_block", loosen)
+        tasks.deliver()
+        assert smtp_server.messages == []
+        due_again()
+        tasks.deliver()
+        assert current(message).status == Status.SENT
+        assert len(smtp_server.messages) == 1
+
+    def test_the_longest_message_of_a_monitored_mailbox_is_copied_too(
+        self, api_key: ApiKey, mailbox: Mailbox
+    ) -> None:
+        Account.objects.update(oversight_email="boss@acme.test")
+        Mailbox.objects.update(oversight_mode="monitored")
+        body = "x" * envelope.MAX_BODY
+        message = living.a_held_message(api_key, Mailbox.objects.get(), markdown=body)
+        tasks.deliver()
+        tasks.drain()
+        assert OutboundMessage.objects.filter(copy_of=message).exists()
+
+    def test_what_leaves_a_monitored_mailbox_at_the_second_try_is_copied_too(
+        self, api_key: ApiKey, mailbox: Mailbox, reviewer: User
+    ) -> None:
+        Account.objects.update(oversight_email="boss@acme.test")
+        failed, in_doubt = (living.a_held_message(api_key, mailbox) for _ in range(2))
+        living.failed(failed, reviewer)
+        living.in_doubt(in_doubt, reviewer)
+        Mailbox.objects.update(oversight_mode="monitored")
+        actions.retry(failed, by=reviewer, digest=failed.digest)
+        actions.mark_sent(in_doubt, by=reviewer, digest=in_doubt.digest)
+        tasks.deliver()
+        tasks.drain()
+        assert OutboundMessage.objects.filter(copy_of__in=[failed, in_doubt]).count() == 2
 
     def test_a_monitored_mailbox_sends_a_copy_as_a_message_of_its_own(
         self, api_key: ApiKey, mailbox: Mailbox, smtp_server: RecordingServer

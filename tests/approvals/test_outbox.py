@@ -203,6 +203,24 @@ def test_two_who_promise_the_same_at_once_make_one_entry(monkeypatch: pytest.Mon
     assert OutboxEntry.objects.count() == 1
 
 
+def test_a_promise_whose_rival_is_done_meanwhile_is_kept_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    promise()
+    move, looks = outbox._move, []
+
+    def blind_at_first(*asked: Any) -> int:
+        looks.append(1)
+        if len(looks) == 2:
+            OutboxEntry.objects.update(done_at=timezone.now())
+        return len(looks) > 1 and move(*asked)
+
+    monkeypatch.setattr(outbox, "_move", blind_at_first)
+    with transaction.atomic():
+        outbox.enqueue(Kind.RESUME_RUN, "em_1")
+    assert OutboxEntry.objects.filter(ref="em_1", done_at=None).count() == 1
+
+
 def test_who_loses_a_claim_looks_at_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = promise("a"), promise("b")
     stale = list(OutboxEntry.objects.order_by("due_at"))
