@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 from django.db import connections
+from django.test import Client
 
 from approvals import actions
 from approvals.api import messages
@@ -29,6 +30,11 @@ def test_a_status_in_the_flat_words(
     assert stranger.get(path).status_code == 404
     assert agent.get("/v1/messages/em_none").status_code == 404
     assert agent.post(path, {}).status_code == 405
+
+
+def test_a_wrong_method_is_refused_as_everywhere_under_v1() -> None:
+    response = Client(enforce_csrf_checks=True).post("/v1/messages/em_none")
+    assert (response.status_code, response.json()["code"]) == (405, "method_not_allowed")
 
 
 @pytest.mark.parametrize("wait", ["56", "-1", "ever", "9" * 400, "1.5"])
