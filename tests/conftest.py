@@ -15,8 +15,6 @@ from mailboxes.models import Account, Mailbox
 from tests import factories
 from tests.servers import AsgiServer, RecordingServer, chromium
 
-pytest_plugins = ["tests.plugins.audit_flush"]
-
 # Playwright's sync API runs an event loop in the thread of the test, in which Django would refuse to work
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
 
@@ -24,6 +22,12 @@ pytest_plugins = ["tests.plugins.audit_flush"]
 
 # every skip that may happen where CI=true; anything else there is a failure
 FORESEEN_SKIPS = ("no PostgreSQL",)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browser tests last, after the shuffle: the loop that Playwright leaves running forbids `asyncio.run`."""
+    items.sort(key=lambda item: "browser" in getattr(item, "fixturenames", ()))
 
 
 @pytest.hookimpl(hookwrapper=True)
