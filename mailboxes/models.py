@@ -102,7 +102,7 @@ class AllowlistEntry(models.Model):
 
 
 class Suppression(models.Model):
-    """An address, in lower case, that must not be written to. Looked at again in the last UPDATE before DATA."""
+    """A lower-case address that must not be written to; looked at again in the last UPDATE before DATA."""
 
     id = models.CharField(max_length=40, primary_key=True, default=partial(new_id, "sup"))
     address = models.CharField(max_length=320, unique=True)

@@ -20,11 +20,16 @@ Kind = IdempotencyKey.Kind
 
 def find(by: Sender, call_key: str, content_hash: str, idempotency_key: str) -> OutboundMessage | None:
     """The message that this request already made, or None. Inside the transaction that would make it."""
+    # read first: whoever wrote it has committed the message too, so the looks below can't miss that one
+    same = _live(by, Kind.CONTENT, content_hash) if isinstance(by, ApiKey) else None
     found = _of_call(call_key, content_hash)
     if found is None and isinstance(by, ApiKey):
         found = _of_key(by, content_hash, idempotency_key)
-        if found is None:
-            _refuse_same_content(by, content_hash)
+    if found is None and same:
+        raise Duplicate(
+            f"The same message was submitted less than a minute ago, as {same.email_id}.",
+            email_id=same.email_id,
+        )
     return found
 
 
@@ -56,15 +61,6 @@ def _of_key(by: ApiKey, content_hash: str, idempotency_key: str) -> OutboundMess
             f"This idempotency key has already asked for another message, {found.pk}.", message=found
         )
     return found
-
-
-def _refuse_same_content(by: ApiKey, content_hash: str) -> None:
-    same = _live(by, Kind.CONTENT, content_hash)
-    if same:
-        raise Duplicate(
-            f"The same message was submitted less than a minute ago, as {same.email_id}.",
-            email_id=same.email_id,
-        )
 
 
 def _live(by: ApiKey, kind: Kind, value: str) -> IdempotencyKey | None:

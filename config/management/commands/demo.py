@@ -41,7 +41,7 @@ class Command(up.Command):
             "Sign in with one of these links; each works once, for an hour:",
             *(f"  {role:<14} {link}" for role, link in sign_in_links()),
             "",
-            "Approve a message as the reviewer: it is sent (see Caught mail), and its run goes on (see Runs).",
+            "Approve one as the reviewer: it is sent (see Caught mail), and its run goes on (see Runs).",
             "",
         ]
         self.stdout.write("\n".join(lines))
