@@ -26,7 +26,7 @@ FORESEEN_SKIPS = ("no PostgreSQL",)
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Browser tests last, after the shuffle: the loop that Playwright leaves running forbids `asyncio.run`."""
+    """Browser tests last, after the shuffle: the loop that Playwright leaves behind forbids asyncio.run."""
     items.sort(key=lambda item: "browser" in getattr(item, "fixturenames", ()))
 
 
