@@ -10,9 +10,6 @@ from django.utils import timezone
 
 from audit.ids import new_id
 
-if TYPE_CHECKING:
-    from approvals.models import OutboundMessage
-
 
 class OversightMode(models.TextChoices):
     """From the strictest to the loosest; the order is the ladder."""
@@ -211,7 +208,7 @@ class Email(models.Model):
     objects = EmailQuerySet.as_manager()
 
     if TYPE_CHECKING:
-        outbound: OutboundMessage
+        outbound: Any  # its OutboundMessage, which stands above this app
 
     class Meta:
         indexes = [
