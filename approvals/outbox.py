@@ -184,7 +184,9 @@ class Renewer:
                 entries = list(self._held.values())
             try:
                 for entry in entries:
-                    OutboxEntry.objects.filter(held(entry)).update(leased_until=timezone.now() + LEASE)
+                    # not one that was given back since the list was made
+                    leased = OutboxEntry.objects.filter(held(entry), leased_until__isnull=False)
+                    leased.update(leased_until=timezone.now() + LEASE)
             except Exception:
                 log.exception("leases were not renewed")
             finally:

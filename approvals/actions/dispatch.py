@@ -67,8 +67,11 @@ def _ruling_now(message: OutboundMessage, revision: Revision) -> Ruling | None:
     mailbox = message.email.mailbox
     oversight = oversight_of(mailbox)
     shut = oversight.held_reason is not None or mailbox.oversight_mode == OversightMode.READ_ONLY
-    moved = message.released_mode and message.released_mode != mailbox.oversight_mode
-    return rule(tuple(revision.recipients), oversight) if shut or moved else None
+    if not (shut or message.released_mode):
+        return None
+    ruling = rule(tuple(revision.recipients), oversight)
+    same = ruling.verdict == Verdict.RELEASE and message.released_mode == mailbox.oversight_mode
+    return None if same else ruling
 
 
 def _release_again(message: OutboundMessage, ruling: Ruling) -> bool:

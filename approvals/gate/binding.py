@@ -56,11 +56,12 @@ def bind(by: Sender, mailbox: Mailbox, context: Context, call: Call) -> Bound:
         if fitting:
             run, call_id = fitting.run, fitting.call_id
     context = Context(
-        assistant_id=context.assistant_id
-        or (run.remote_assistant_id if run else "")
+        # of a run that we know, our own record counts, whatever the caller says of it
+        assistant_id=(run.remote_assistant_id if run else "")
+        or context.assistant_id
         or (assistant.pk if assistant else ""),
-        thread_id=context.thread_id or (run.thread_id if run else ""),
-        run_id=context.run_id or (run.run_id if run else ""),
+        thread_id=run.thread_id if run else context.thread_id,
+        run_id=run.run_id if run else context.run_id,
         tool_call_id=call_id,
     )
     return Bound(context, run, _call_key(by, run, context))

@@ -30,13 +30,15 @@ from mailboxes.models import Email, Mailbox
 Output = dict[str, Any]
 
 LONGEST_OUTPUTS = 200_000  # characters, of all outputs of one turn
+HELD = ("send_email", "reply_email")
 CUT = "[the rest is too long]"
 
 
 def dispatch_calls(run: Run) -> None:
     """Take every call of `run` that is still open and not yet waiting for a person."""
     for call in assistant_actions.open_calls(run):
-        if not run.messages.filter(email__tool_call_id=call.call_id).exists():
+        # a read is answered even where a caller has bound a message of its own to it
+        if call.name not in HELD or not run.messages.filter(email__tool_call_id=call.call_id).exists():
             _dispatch(run, call)
     if assistant_actions.is_ready(run):
         with transaction.atomic():

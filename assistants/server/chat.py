@@ -10,6 +10,7 @@ from openai.types.chat import ChatCompletion
 
 from assistants.models import Connection
 from assistants.server.turn import Call, Called, Json, ModelError, Reply, Said, Turn
+from audit.log import storable
 
 TIMEOUT = 120.0  # seconds; under the engine's lease, which must outlast it
 # asked for again later by the engine, which keeps no thread waiting for it
@@ -115,7 +116,7 @@ def _read(answer: ChatCompletion) -> Reply:
     message, finish = choices[0].message, getattr(choices[0], "finish_reason", None)
     if finish == "content_filter" or getattr(message, "refusal", None):
         raise ModelError("The model refused to answer.", "invalid_prompt")
-    text = message.content if isinstance(getattr(message, "content", None), str) else ""
+    text = storable(message.content) if isinstance(getattr(message, "content", None), str) else ""
     calls = [_call(one) for one in getattr(message, "tool_calls", None) or []]
     usage = getattr(answer, "usage", None)
     return Reply(
@@ -132,7 +133,7 @@ def _call(one: Any) -> Call:
     name, arguments = getattr(function, "name", None), getattr(function, "arguments", None)
     if not isinstance(name, str) or not isinstance(arguments, str):
         raise ModelError("The model answered with a tool call that cannot be read.")
-    return Call(name, arguments or "{}")
+    return Call(name, storable(arguments) or "{}")
 
 
 def _count(value: Any) -> int:

@@ -138,6 +138,18 @@ def test_mail_to_the_suppressed_and_from_a_closed_mailbox_fails(
     assert current(other).status == Status.FAILED
 
 
+def test_what_the_allowlist_let_pass_waits_again_once_it_is_off_the_list(
+    api_key: ApiKey, mailbox: Mailbox, administrator: User
+) -> None:
+    listed = actions.allow(mailbox, "customer@northwind.example", by=administrator)
+    kept, taken = (living.a_held_message(api_key, mailbox) for _ in range(2))
+    assert not dispatch.take_back(kept)
+    assert kept.decisions.count() == 1
+    actions.disallow(listed, by=administrator)
+    assert dispatch.take_back(taken)
+    assert current(taken).status == Status.PENDING
+
+
 def test_the_block_is_stored_once_and_for_ever(message: OutboundMessage) -> None:
     revision = dispatch.revision_of(message)
     first = dispatch.store_block(revision, b"Date: one\r\n")

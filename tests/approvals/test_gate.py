@@ -159,6 +159,14 @@ class TestBinding:
         assert message.email.tool_call_id == run.calls.get().call_id
         assert message.email.thread_id == run.thread_id
 
+    def test_of_a_run_that_we_know_our_own_record_counts(
+        self, api_key: ApiKey, assistant: Assistant, mailbox: Mailbox
+    ) -> None:
+        run = living.a_waiting_run(assistant, mailbox, ("send_email", "{}"))
+        context = gate.Context("asst_other", "thread_other", run.run_id, run.calls.get().call_id)
+        email = gate.send(DRAFT, mailbox, by=api_key, context=context).message.email
+        assert (email.assistant_id, email.thread_id) == ("asst_1", run.thread_id)
+
     def test_two_calls_that_fit_bind_nothing(
         self, api_key: ApiKey, assistant: Assistant, mailbox: Mailbox
     ) -> None:
@@ -248,6 +256,15 @@ class TestDrivenRuns:
         assert replied is None
         assert OutboundMessage.objects.filter(run=run, status=Status.PENDING).count() == 2
         assert not OutboxEntry.objects.filter(kind="resume_run").exists()
+
+    def test_a_read_is_answered_although_a_caller_bound_a_message_to_it(
+        self, api_key: ApiKey, assistant: Assistant, mailbox: Mailbox
+    ) -> None:
+        run = living.a_waiting_run(assistant, mailbox, self.call("check_inbox"))
+        context = gate.Context(run_id=run.run_id, tool_call_id=run.calls.get().call_id)
+        gate.send(DRAFT, mailbox, by=api_key, context=context)
+        gate.dispatch_calls(run)
+        assert self.outputs(run) == [{"emails": []}]
 
     def test_dispatching_again_makes_nothing_twice(self, assistant: Assistant, mailbox: Mailbox) -> None:
         send = self.call("send_email", to="a@b.example", subject="s", body="b")

@@ -188,6 +188,20 @@ def test_a_lease_is_renewed_while_the_work_goes_on(monkeypatch: pytest.MonkeyPat
     assert renewed
 
 
+@pytest.mark.django_db(transaction=True)
+def test_what_was_given_back_is_not_leased_again_by_the_renewal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "RENEW_EVERY", 0.01)
+    promise()
+
+    def work(entry: OutboxEntry) -> None:
+        OutboxEntry.objects.update(leased_until=None)
+        threading.Event().wait(0.1)
+        assert OutboxEntry.objects.get(pk=entry.pk).leased_until is None
+
+    outbox.drain({Kind.RESUME_RUN: work})
+    assert OutboxEntry.objects.get().last_error == ""
+
+
 def test_two_who_promise_the_same_at_once_make_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     promise()
     moved: list[int] = []

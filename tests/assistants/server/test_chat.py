@@ -238,3 +238,10 @@ def test_a_call_without_arguments_has_an_empty_object(client: Client, model: Fak
     model.answers = [{"calls": [("check_inbox", "")]}]
     run = advanced(client, start(client))
     assert json.dumps(open_calls(run)[0][2]) == "{}"
+
+
+def test_what_no_database_can_keep_is_replaced_and_the_run_goes_on(client: Client, model: FakeModel) -> None:
+    model.answers = [{"text": "a\0b"}]
+    run = advanced(client, start(client))
+    assert run.status == "completed"
+    assert said(client, run) == ["a\N{REPLACEMENT CHARACTER}b"]
