@@ -207,10 +207,10 @@ class FlatEmailRequest(serializers.Serializer[Any]):
 class PageQuery(serializers.Serializer[Any]):
     limit = serializers.IntegerField(min_value=1, max_value=100, default=20)
     cursor = StringField(required=False, max_length=200)
+    offset = serializers.IntegerField(min_value=0, max_value=1_000_000, required=False)
 
 
 class EmailQuery(PageQuery):
-    offset = serializers.IntegerField(min_value=0, max_value=1_000_000, required=False)
     status = serializers.ChoiceField(wire.STATUS_WORDS, required=False)
     sender = StringField(required=False, max_length=320)
     subject_contains = StringField(required=False, max_length=998)

@@ -45,6 +45,14 @@ def test_held_inbound_mail_waits_beside_it_the_oldest_first(
     assert [e["id"] for e in rest["pending"]] == [email.pk]
 
 
+def test_an_offset_skips_as_in_every_list(
+    overseer: Caller, message: OutboundMessage, mailbox: Mailbox, api_key: ApiKey
+) -> None:
+    later = held(mailbox, api_key, "Another")
+    assert [email["id"] for email in overseer.get(f"{PENDING}?offset=1").json()["items"]] == [later.pk]
+    assert overseer.get("/v1/mailboxes?offset=1").json()["items"] == []
+
+
 def test_the_queue_is_narrowed_by_mailbox_and_assistant(overseer: Caller, message: OutboundMessage) -> None:
     mailbox_id, assistant_id = message.email.mailbox_id, message.assistant_id
     for query, found in {
