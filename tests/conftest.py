@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 from django.core.cache import cache
+from hypothesis import HealthCheck
 from pytest_django import Settings
 
 from approvals.models import User
@@ -14,6 +16,10 @@ from assistants.models import ApiKey, Assistant
 from mailboxes.models import Account, Mailbox
 from tests import factories
 from tests.servers import AsgiServer, RecordingServer, chromium
+
+# a busy machine is slow, which is no finding
+hypothesis.settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis.settings.load_profile("project")
 
 # Playwright's sync API runs an event loop in the thread of the test, in which Django would refuse to work
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "1")

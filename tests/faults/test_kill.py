@@ -8,7 +8,7 @@ import signal
 import smtplib
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,13 +84,20 @@ class Story:
     def __init__(self, data: Path, made: dict[str, Any], smtp: RecordingServer) -> None:
         self.data, self.smtp = data, smtp
         self.armed = data.with_name("armed")
+        self.started: list[Up] = []
         self.environment = {"EMAIL_URL": f"smtp://127.0.0.1:{smtp.port}", "ARMED": str(self.armed)}
         self.agent = made["assistants"][0]["api_key"]
         self.desk = made["integrations"][0]["api_key"]
 
     def start(self, point: str = "") -> Up:
         runner = ("-m", "tests.faults.crashing", point) if point else ("manage.py",)
-        return Up.started(self.data, runner=runner, **self.environment)
+        up = Up.started(self.data, runner=runner, **self.environment)
+        self.started.append(up)
+        return up
+
+    def close(self) -> None:
+        for up in self.started:
+            up.close()
 
     def get(self, up: Up, path: str, key: str) -> Any:
         answer = httpx.get(f"{up.url}/v1/{path}", headers={"Authorization": f"Bearer {key}"}, timeout=30)
@@ -142,16 +149,16 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> Held:
     told = manage(data, "provision", "-", stdin=json.dumps(DOCUMENT))
     assert told.returncode == 0, told.stderr
     made = json.loads(told.stdout)
-    with RecordingServer.running() as smtp:
-        return Held(data, made, Story(data, made, smtp).hold())
+    with RecordingServer.running() as smtp, closing(Story(data, made, smtp)) as story:
+        return Held(data, made, story.hold())
 
 
 @pytest.fixture
 def story(held: Held, tmp_path: Path) -> Iterator[Story]:
     data = tmp_path / "data"
     shutil.copytree(held.data, data)
-    with RecordingServer.running() as smtp:
-        yield Story(data, held.made, smtp)
+    with RecordingServer.running() as smtp, closing(Story(data, held.made, smtp)) as story:
+        yield story
 
 
 SETTLE = """

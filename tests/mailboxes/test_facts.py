@@ -259,10 +259,10 @@ def test_what_was_removed_is_said() -> None:
     ],
 )
 def test_hostile_html_costs_no_more_than_seconds(html: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     with suppress(InvalidDraft):
         facts_of(HELLO + html)
-    assert time.monotonic() - started < 8
+    assert time.process_time() - started < 8
 
 
 @pytest.mark.parametrize(
@@ -279,6 +279,6 @@ def test_hostile_html_costs_no_more_than_seconds(html: str) -> None:
     ],
 )
 def test_hostile_markdown_costs_no_more_than_seconds(text: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     frozen(markdown=text)
-    assert time.monotonic() - started < 12
+    assert time.process_time() - started < 12
