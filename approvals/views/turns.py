@@ -13,6 +13,7 @@ from django.utils import timezone
 from approvals.models import OutboundMessage
 from approvals.states import Status
 from assistants.models import Run, ToolCall
+from audit.log import storable
 from mailboxes.models import Email
 
 MAIL_SHOWN = 8
@@ -110,7 +111,7 @@ def summary(text: str) -> str:
 def loaded(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -121,5 +122,5 @@ def _flat(value: Any) -> str:
 
 
 def _cut(text: str, length: int) -> str:
-    text = " ".join(text.split())
+    text = " ".join(storable(text).split())  # half a character cannot be shown
     return text if len(text) <= length else f"{text[: length - 1]}…"
