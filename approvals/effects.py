@@ -163,7 +163,10 @@ def _prompt(email: Email) -> str:
     return (
         f"New mail from {email.from_address}: {' '.join(email.subject.split())}\n\n"
         f"It came to {email.mailbox.address} (mailbox_id {email.mailbox_id}, email_id {email.pk}).\n\n"
-        f"--- begin untrusted mail ---\n{email.text[:PROMPT_SHOWN]}\n--- end untrusted mail ---"
+        # whoever wrote the mail does not know its id, and so cannot write the line that ends it
+        f"--- begin untrusted mail {email.pk} ---\n"
+        f"{email.text[:PROMPT_SHOWN]}\n"
+        f"--- end untrusted mail {email.pk} ---"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 
 from django.db import transaction
 from django.utils import timezone
@@ -21,10 +22,14 @@ logger = logging.getLogger("counterseal.sweep")
 
 
 def sweep() -> int:
-    """Expire what nobody decided, and wake the workers whose work is due."""
+    """Wake the workers whose work is due, and expire what nobody decided. Returns how much expired."""
     now = timezone.now()
-    late = list(OutboundMessage.objects.overdue(now).select_related("email__mailbox")[:500])
-    expired = sum(map(actions.expire, late)) + sum(map(actions.expire_inbound, overdue_inbound(now)))
+    _wake(now)
+    late = OutboundMessage.objects.overdue(now).select_related("email__mailbox")[:500]
+    return sum(map(actions.expire, late)) + sum(map(actions.expire_inbound, overdue_inbound(now)))
+
+
+def _wake(now: datetime) -> None:
     due = OutboxEntry.objects.filter(done_at=None, due_at__lte=now)
     kinds = set(due.values_list("kind", flat=True).distinct())
     if OutboxEntry.Kind.DELIVER_EMAIL in kinds:
@@ -33,7 +38,6 @@ def sweep() -> int:
         nudge.now("approvals.tasks.drain")
     if Run.objects.due(now).exists():
         nudge.now("approvals.tasks.sync_runs")
-    return expired
 
 
 def sync_runs() -> int:

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import Q
+
 from approvals.actions.transitions import about_email
+from approvals.errors import Invalid
 from approvals.models import OutboundMessage
 from approvals.permissions import Sender
 from assistants.models import Assistant, Run, ToolCall
@@ -50,6 +53,7 @@ class Bound:
 def bind(by: Sender, mailbox: Mailbox, context: Context, call: Call) -> Bound:
     """Complete the context from the run that it names or, without one, from the one open call that fits."""
     assistant = by if isinstance(by, Assistant) else by.assistant
+    _check_own(assistant, context)
     run, call_id = _named_run(assistant, context), context.tool_call_id
     if run is None and assistant is not None and not context.run_id:
         fitting = _fitting_call(assistant, mailbox, call)
@@ -65,6 +69,17 @@ def bind(by: Sender, mailbox: Mailbox, context: Context, call: Call) -> Bound:
         tool_call_id=call_id,
     )
     return Bound(context, run, _call_key(by, run, context))
+
+
+def _check_own(assistant: Assistant | None, context: Context) -> None:
+    """The record finds mail by assistant, so nobody writes another's name on it."""
+    named = context.assistant_id
+    others = Assistant.objects.filter(Q(pk=named) | Q(remote_id=named))
+    if assistant is not None:
+        others = others.exclude(pk=assistant.pk)
+    if named and others.exists():
+        message = f"{named} is another assistant than the one that this key belongs to."
+        raise Invalid([{"field": "context.assistant_id", "code": "not_yours", "message": message}])
 
 
 def _named_run(assistant: Assistant | None, context: Context) -> Run | None:

@@ -16,6 +16,7 @@ from assistants.server.errors import ApiError
 class Caller:
     assistant: Assistant
     driver: str  # of the runs that it makes
+    key: ApiKey | None = None  # None for our own driver
 
 
 def identify(request: HttpRequest) -> Caller:
@@ -45,4 +46,4 @@ def _caller(key: ApiKey, scope: Scope) -> Caller:
             403,
             code="missing_scope",
         )
-    return Caller(key.assistant, Run.Driver.CALLER)
+    return Caller(key.assistant, Run.Driver.CALLER, key)

@@ -28,6 +28,8 @@ from audit.ids import new_id
 
 LEASE = timedelta(seconds=chat.TIMEOUT + 30)
 TRIES = 4
+# a model that only ever calls tools would otherwise go on for ever, since our driver answers at once
+MOST_TURNS = 100
 BACKOFF = timedelta(seconds=2)
 
 log = logging.getLogger("counterseal.server")
@@ -90,6 +92,8 @@ def advance(run: Run) -> None:
             _finish(run, Run.Status.INCOMPLETE, incomplete_reason=limit)
             return
         turn = turn_of(run)
+        if turn.number > MOST_TURNS:
+            raise ModelError(f"The run was still calling tools after {MOST_TURNS} turns.")
         reply = _ask(run, turn)
     except ModelError as error:
         _give_up_or_retry(run, error)

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from django.db.models import Model, QuerySet
 from django.http import HttpResponse, JsonResponse
 
+from assistants.models import Run as SeenRun
 from assistants.server import actions, bodies, objects
 from assistants.server.endpoint import Asked, endpoint
 from assistants.server.errors import ApiError, not_found
@@ -36,8 +37,18 @@ def _assistant(asked: Asked, id: str) -> Assistant:
     return _one(_assistants(asked), "assistant", id)
 
 
+def _threads(asked: Asked) -> QuerySet[Thread]:
+    """The assistant's; for a key with fewer mailboxes, without those of runs about the others."""
+    caller = asked.caller
+    found = Thread.objects.filter(owner=caller.assistant)
+    if caller.key is None:
+        return found
+    seen = SeenRun.objects.filter(assistant=caller.assistant)
+    return found.exclude(id__in=seen.exclude(caller.key.run_reach()).values("thread_id"))
+
+
 def _thread(asked: Asked, id: str) -> Thread:
-    return _one(Thread.objects.filter(owner=asked.caller.assistant), "thread", id)
+    return _one(_threads(asked), "thread", id)
 
 
 def _messages(thread: Thread) -> QuerySet[Message]:

@@ -200,6 +200,17 @@ class TestBinding:
         context = gate.Context(run_id=run.run_id, tool_call_id="call_1")
         assert gate.send(DRAFT, mailbox, by=api_key, context=context).message.run is None
 
+    def test_nobody_writes_another_assistants_name_on_mail(self, api_key: ApiKey, mailbox: Mailbox) -> None:
+        other = factories.an_assistant("Other", mailboxes=[mailbox], remote_id="asst_other")
+        program = factories.a_key(factories.an_integration(), mailboxes=[mailbox])
+        for named in (other.pk, "asst_other"):
+            for key in (api_key, program):
+                with pytest.raises(Invalid) as caught:
+                    gate.send(DRAFT, mailbox, by=key, context=gate.Context(assistant_id=named))
+                assert caught.value.fields[0]["field"] == "context.assistant_id"
+        own = gate.Context(assistant_id=api_key.assistant_id or "")
+        assert gate.send(DRAFT, mailbox, by=api_key, context=own).message
+
 
 class TestReplies:
     def test_a_reply_goes_to_reply_to_and_says_so(self, api_key: ApiKey, mailbox: Mailbox) -> None:

@@ -7,16 +7,19 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import openai
 import pytest
 from django.test import Client as HttpClient
 from django.urls import URLPattern
 from django.utils import timezone
 
+from approvals.models import MailboxAssistant
 from assistants import keys
-from assistants.models import ApiKey, Assistant
+from assistants.models import ApiKey, Assistant, Run
 from assistants.server.urls import urlpatterns
 from tests import factories
-from tests.assistants.server.conftest import Client, Script, advanced, start
+from tests.assistants.server.conftest import Client, Script, advanced, client_of, start
+from tests.servers import AsgiServer
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
@@ -177,3 +180,19 @@ def test_writing_here_spends_the_same_tokens_as_the_mail_api(api_key: ApiKey, se
     assert answers[-1].json()["error"]["code"] == "rate_limit_exceeded"
     assert 0 < int(answers[-1]["Retry-After"]) <= 60
     assert ask("GET", "assistants", secret_of(api_key)).status_code == 200
+
+
+def test_a_narrow_key_does_not_read_what_the_driver_said_about_other_mailboxes(
+    client: Client, assistant: Assistant, live_server_asgi: AsgiServer
+) -> None:
+    elsewhere = factories.a_mailbox()
+    MailboxAssistant.objects.create(assistant=assistant, mailbox=elsewhere)
+    run = start(client)
+    Run.objects.filter(run_id=run.id).update(mailbox_id=elsewhere.pk, driver="counterseal")
+    with pytest.raises(openai.NotFoundError):
+        client.beta.threads.messages.list(run.thread_id)
+    with pytest.raises(openai.NotFoundError):
+        client.beta.threads.runs.retrieve(run.id, thread_id=run.thread_id)
+    wide = factories.a_key(assistant, mailboxes=[elsewhere])
+    with client_of(live_server_asgi, secret_of(wide)) as other:
+        assert other.beta.threads.messages.list(run.thread_id).data

@@ -116,6 +116,23 @@ def test_a_new_turn_has_its_attempts_again(begin: Callable[..., Run], caller: Ca
     assert (run.status, run.tries) == ("queued", 0)
 
 
+def test_a_model_that_only_ever_calls_tools_comes_to_an_end(
+    begin: Callable[..., Run], caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "MOST_TURNS", 3)
+    run = begin([{"calls": [{"name": "check_inbox"}]}])
+    for _ in range(3):
+        engine.drain()
+        run.refresh_from_db()
+        [call] = Step.objects.filter(run=run).order_by("-turn")[0].calls
+        submit(caller, run, [{"tool_call_id": call["id"], "output": "x"}])
+    engine.drain()
+    run.refresh_from_db()
+    assert run.status == "failed"
+    assert run.last_error
+    assert "after 3 turns" in run.last_error["message"]
+
+
 def test_an_error_of_our_own_fails_the_run_and_not_the_worker(begin: Callable[..., Run]) -> None:
     bad = begin([{"calls": 7}])
     assert engine.drain() == 1
