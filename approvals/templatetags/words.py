@@ -17,6 +17,7 @@ from approvals.actions.transitions import PAST
 from approvals.states import Status
 from approvals.templatetags.icons import icon
 from assistants.models import Run
+from audit.log import storable
 from mailboxes.models import Email
 
 if TYPE_CHECKING:
@@ -247,6 +248,6 @@ def size(count: int) -> str:
 def pretty(text: str) -> str:
     """JSON laid out; anything else as it is."""
     try:
-        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
-    except ValueError:
+        return str(storable(json.dumps(json.loads(text), indent=2, ensure_ascii=False)))
+    except (ValueError, RecursionError):
         return text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from approvals.templatetags.words import pretty
 from approvals.views.turns import summary
 
 
@@ -25,3 +26,8 @@ def test_arguments_in_one_line(arguments: str, shown: str) -> None:
 
 def test_arguments_too_deep_to_read_are_shown_as_they_are() -> None:
     assert summary("[" * 100_000).startswith("[[[")
+    assert pretty("[" * 100_000).startswith("[[[")
+
+
+def test_half_a_character_laid_out_can_be_shown() -> None:
+    assert pretty('{"a": "x\\ud800y"}') == '{\n  "a": "x\ufffdy"\n}'
