@@ -190,6 +190,13 @@ class OutboundMessage(models.Model):
         return f"{self.email_id} {self.status}"
 
 
+class DecisionQuerySet(models.QuerySet["Decision"]):
+    def standing(self) -> Self:
+        """Not voided, oldest first, each with whoever decided."""
+        told = self.filter(voided_at=None).select_related("by", "by_key__integration")
+        return told.order_by("at", "pk")
+
+
 class Decision(models.Model):
     """Approve, reject and the rest: by a person, a deciding key, or the policy (nobody)."""
 
@@ -218,6 +225,8 @@ class Decision(models.Model):
     at = models.DateTimeField(default=timezone.now)
     voided_at = models.DateTimeField(null=True)
 
+    objects = DecisionQuerySet.as_manager()
+
     class Meta:
         indexes = [models.Index(fields=["message", "at"])]
         constraints = [
@@ -243,7 +252,8 @@ class Decision(models.Model):
         """As shown to people and callers."""
         if self.by:
             return self.by.email
-        return f"key {self.by_key.name}" if self.by_key else "policy"
+        # a key that decides belongs to an integration
+        return f"{self.by_key.integration} (key {self.by_key.name})" if self.by_key else "policy"
 
 
 class OutboxEntry(models.Model):

@@ -77,8 +77,12 @@ NOTED = {
 
 
 def _note(run: Run) -> None:
-    """Put what the run came to into the log, once."""
+    """Put what the run came to into the log, once; its start too, which nobody else knows by its ids."""
     action = NOTED.get(Run.Status(run.status))
+    if action is None:
+        return
+    about, started = effects.about_run(run), not run.noted
     with transaction.atomic():
-        if action and assistant_actions.note(run):
-            log.record(Entry(action, effects.about_run(run), {"error": run.last_error}), by="system:driver")
+        if assistant_actions.note(run):
+            first = [Entry(Event.Action.RUN_STARTED, about)] if started and run.run_id else []
+            log.record(*first, Entry(action, about, {"error": run.last_error}), by="system:driver")

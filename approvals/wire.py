@@ -212,7 +212,7 @@ def moment(at: datetime) -> str:
 
 def with_story(emails: EmailQuerySet) -> EmailQuerySet:
     """All that email_object() reads, in a fixed number of queries."""
-    standing = Decision.objects.filter(voided_at=None).select_related("by", "by_key").order_by("at", "id")
+    standing = Decision.objects.standing()
     return emails.select_related("outbound").prefetch_related(
         Prefetch("outbound__decisions", standing), Prefetch("decisions", standing)
     )
@@ -260,7 +260,7 @@ def email_object(email: Email, dialect: Dialect = Dialect.MAILBOX) -> EmailObjec
         "run_id": email.run_id,
         "openai_thread_id": email.thread_id,
         "tool_call_id": email.tool_call_id,
-        "decision": _decision(decisions[-1]) if decisions else None,
+        "decision": decision(decisions[-1]) if decisions else None,
     }
 
 
@@ -268,7 +268,7 @@ def _decisions(email: Email) -> list[Decision]:
     return list(email.decisions.all() if email.is_inbound else email.outbound.decisions.all())
 
 
-def _decision(decision: Decision) -> DecisionObject:
+def decision(decision: Decision) -> DecisionObject:
     return {
         "verdict": decision.verdict,
         "reason": decision.reason or " ".join(decision.reasons),

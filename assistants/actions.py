@@ -149,8 +149,9 @@ def put_off(run: Run, why: str) -> None:
 
 def note(run: Run) -> bool:
     """True once for each thing that the run comes to: a wait on so many calls, or its end."""
-    seen = f"{run.status} {run.calls.count()}"
-    return bool(Run.objects.filter(~Q(noted=seen), pk=run.pk).update(noted=seen))
+    before, seen = run.noted, f"{run.status} {run.calls.count()}"
+    run.noted = seen
+    return before != seen and bool(Run.objects.filter(pk=run.pk, noted=before).update(noted=seen))
 
 
 def ask_again(run: Run) -> None:

@@ -46,6 +46,7 @@ class Event(models.Model):
         EMAIL_READ = "email.read"
         EMAIL_TAGGED = "email.tagged"
         # runs
+        RUN_REQUESTED = "run.requested"
         RUN_STARTED = "run.started"
         RUN_WAITING = "run.requires_action"
         RUN_RESUMED = "run.resumed"

@@ -97,7 +97,7 @@ def read(email: Email, *, by: Actor) -> Email:
 
 
 def _conflict(email: Email) -> Conflict:
-    last = email.decisions.select_related("by", "by_key").order_by("at").last()
+    last = email.decisions.standing().last()
     now = Email.objects.get(pk=email.pk)
     if last is None:
         return Conflict(
@@ -108,10 +108,5 @@ def _conflict(email: Email) -> Conflict:
         f"Already {verb} by {last.decider}, {last.at:%H:%M}.",
         "already_decided",
         status=now.inbound_status,
-        decision={
-            "verdict": last.verdict,
-            "by": last.decider,
-            "at": last.at.isoformat(),
-            "reason": last.reason,
-        },
+        decision=last,
     )

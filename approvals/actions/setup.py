@@ -148,4 +148,4 @@ def start_run(assistant: Assistant, prompt: str, mailbox: Mailbox, *, by: User) 
 
 def planned(run: Run) -> Entry:
     subject = Subject(mailbox_id=run.mailbox_id, email_id=run.email_id, assistant_id=run.assistant_id)
-    return Entry(Event.Action.RUN_STARTED, subject, {"run": run.pk})
+    return Entry(Event.Action.RUN_REQUESTED, subject, {"run": run.pk})

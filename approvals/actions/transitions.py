@@ -135,17 +135,12 @@ def conflict(message: OutboundMessage, *, revision: int | None = None, digest: s
     if message.status == Status.PENDING and stale:
         sentence = f"This message was edited meanwhile; the current revision is {message.revision}."
         return Conflict(sentence, "stale_revision", message=message, **details)
-    last = message.decisions.filter(voided_at=None).select_related("by", "by_key").order_by("at").last()
+    last = message.decisions.standing().last()
     if last is None:
         return Conflict(
             f"This message is {message.get_status_display().lower()}.", message=message, **details
         )
-    details["decision"] = {
-        "verdict": last.verdict,
-        "by": last.decider,
-        "at": last.at.isoformat(),
-        "reason": last.reason,
-    }
+    details["decision"] = last
     verb = PAST[Decision.Verdict(last.verdict)]
     return Conflict(
         f"Already {verb.lower()} by {last.decider}, {last.at:%H:%M}.",

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from approvals import wire
 from approvals.api.authentication import CHALLENGE
 from approvals.errors import Conflict, DomainError, Invalid, NotFound
-from approvals.models import OutboundMessage
+from approvals.models import Decision, OutboundMessage
 from audit.ids import new_id
 
 if TYPE_CHECKING:
@@ -71,9 +71,13 @@ def _domain_body(error: DomainError) -> dict[str, Any]:
     if isinstance(error, Invalid) and error.fields:
         body |= {"field": error.fields[0]["field"], "fields": error.fields}
     if isinstance(error, Conflict):
-        body |= error.details
+        body |= {name: _told(value) for name, value in error.details.items()}
         body |= _as_it_is_now(error.message) if error.message else {}
     return body
+
+
+def _told(value: Any) -> Any:
+    return wire.decision(value) if isinstance(value, Decision) else value
 
 
 def _as_it_is_now(message: OutboundMessage) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from typing import Any
 from django.db.models import Q
 
 from approvals.actions.transitions import about_email
-from approvals.errors import Invalid
 from approvals.models import OutboundMessage
 from approvals.permissions import Sender
 from assistants.models import Assistant, Run, ToolCall
@@ -53,7 +52,6 @@ class Bound:
 def bind(by: Sender, mailbox: Mailbox, context: Context, call: Call) -> Bound:
     """Complete the context from the run that it names or, without one, from the one open call that fits."""
     assistant = by if isinstance(by, Assistant) else by.assistant
-    _check_own(assistant, context)
     run, call_id = _named_run(assistant, context), context.tool_call_id
     if run is None and assistant is not None and not context.run_id:
         fitting = _fitting_call(assistant, mailbox, call)
@@ -62,7 +60,7 @@ def bind(by: Sender, mailbox: Mailbox, context: Context, call: Call) -> Bound:
     context = Context(
         # of a run that we know, our own record counts, whatever the caller says of it
         assistant_id=(run.remote_assistant_id if run else "")
-        or context.assistant_id
+        or _own_name(assistant, context.assistant_id)
         or (assistant.pk if assistant else ""),
         thread_id=run.thread_id if run else context.thread_id,
         run_id=run.run_id if run else context.run_id,
@@ -71,15 +69,15 @@ def bind(by: Sender, mailbox: Mailbox, context: Context, call: Call) -> Bound:
     return Bound(context, run, _call_key(by, run, context))
 
 
-def _check_own(assistant: Assistant | None, context: Context) -> None:
-    """The record finds mail by assistant, so nobody writes another's name on it."""
-    named = context.assistant_id
+def _own_name(assistant: Assistant | None, named: str) -> str:
+    """The record finds mail by assistant, so nobody writes another's name on it.
+
+    Without an error: a refusal would tell which ids there are.
+    """
     others = Assistant.objects.filter(Q(pk=named) | Q(remote_id=named))
     if assistant is not None:
         others = others.exclude(pk=assistant.pk)
-    if named and others.exists():
-        message = f"{named} is another assistant than the one that this key belongs to."
-        raise Invalid([{"field": "context.assistant_id", "code": "not_yours", "message": message}])
+    return "" if not named or others.exists() else named
 
 
 def _named_run(assistant: Assistant | None, context: Context) -> Run | None:
@@ -98,18 +96,19 @@ def _call_key(by: Sender, run: Run | None, context: Context) -> str:
 
 
 def _fitting_call(assistant: Assistant, mailbox: Mailbox, call: Call) -> ToolCall | None:
-    """The one open call of a waiting run with the same tool and arguments; None if several fit."""
+    """The one open call of a waiting run with the same tool and arguments; None if several fit.
+
+    Where every call that fits has its message, the request repeats one: binding it again finds that.
+    """
     waiting = Run.objects.waiting().filter(assistant=assistant)
     open_calls = ToolCall.objects.filter(run__in=waiting, name=call.tool, output=None).select_related("run")
-    taken = set(
-        OutboundMessage.objects.filter(run__in=waiting).values_list("run__run_id", "email__tool_call_id")
-    )
-    fitting = [
-        one
-        for one in open_calls.order_by("-pk")[:200]
-        if (one.run.run_id, one.call_id) not in taken and _fits(one, mailbox, call)
-    ]
-    return fitting[0] if len(fitting) == 1 else None
+    fitting = [one for one in open_calls.order_by("-pk")[:200] if _fits(one, mailbox, call)]
+    sent = OutboundMessage.objects.filter(run__in={one.run_id for one in fitting})
+    taken = set(sent.values_list("run_id", "email__tool_call_id"))
+    free = [one for one in fitting if (one.run_id, one.call_id) not in taken]
+    if not free and fitting:
+        return fitting[0]
+    return free[0] if len(free) == 1 else None
 
 
 def _fits(candidate: ToolCall, mailbox: Mailbox, call: Call) -> bool:

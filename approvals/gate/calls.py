@@ -152,11 +152,14 @@ def _mailbox(run: Run, arguments: Arguments) -> Mailbox:
 
 
 def _email(run: Run, arguments: Arguments) -> Email:
-    asked = arguments.text("email_id")
+    asked, mailbox_id = arguments.text("email_id"), arguments.text("mailbox_id", "")
     visible = Email.objects.visible_to(run.assistant)
+    if mailbox_id:
+        visible = visible.filter(mailbox=mailbox_id)
     found = visible.select_related("mailbox", "conversation").filter(pk=asked).first()
     if found is None:
-        raise NotFound(f"There is no email {asked} within reach.")
+        where = f" in {mailbox_id}" if mailbox_id else " within reach"
+        raise NotFound(f"There is no email {asked}{where}.")
     return found
 
 

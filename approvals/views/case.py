@@ -101,8 +101,7 @@ class Case:
 
     @cached_property
     def decisions(self) -> list[Decision]:
-        standing = self.message.decisions.filter(voided_at=None)
-        return list(standing.select_related("by", "by_key").order_by("at", "pk"))
+        return list(self.message.decisions.standing())
 
     @property
     def last_decision(self) -> Decision | None:

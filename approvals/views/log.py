@@ -32,7 +32,7 @@ def found(user: User) -> QuerySet[Email]:
 def listed(emails: EmailQuerySet | QuerySet[Email]) -> QuerySet[Email]:
     """For a row: without bodies or frozen bytes, with the digest that left and who decided."""
     sent = Revision.objects.filter(email=OuterRef("pk"), number=OuterRef("outbound__revision"))
-    standing = Decision.objects.filter(voided_at=None).select_related("by", "by_key").order_by("at")
+    standing = Decision.objects.standing()
     return (
         emails.defer("text", "html", "raw__data")
         .annotate(sent_digest=Subquery(sent.values("sent_digest")[:1]))

@@ -90,7 +90,8 @@ def _from(value: str) -> Q:
 
 
 def _by(value: str) -> Q:
-    rows = Decision.objects.filter(Q(by__email__istartswith=value) | Q(by_key__name__istartswith=value))
+    program = Q(by_key__integration__name__istartswith=value)
+    rows = Decision.objects.filter(Q(by__email__istartswith=value) | program)
     return Q(Exists(rows.filter(message=OuterRef("pk")))) | Q(Exists(rows.filter(inbound=OuterRef("pk"))))
 
 

@@ -45,6 +45,7 @@ TOLD: dict[str, tuple[str, str, str]] = {
     A.EMAIL_EXPIRED: ("Expired: nobody let it through", "clock", ""),
     A.EMAIL_READ: ("Read", "eye", ""),
     A.EMAIL_TAGGED: ("Tagged", "flag", ""),
+    A.RUN_REQUESTED: ("Run asked for", "play", "a"),
     A.RUN_STARTED: ("Run started", "play", "a"),
     A.RUN_WAITING: ("Run waits for its outputs", "pause", ""),
     A.TOOL_ANSWERED: ("Answer kept for the run", "reply", ""),

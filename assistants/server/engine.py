@@ -117,7 +117,7 @@ def _ask(run: Run, turn: Turn) -> Reply:
             f"The connection {connection.name} is a foreign run server: no model for runs served here."
         )
     if not reply.cut_short:
-        check_calls(turn, reply)
+        check_calls(reply)
     return reply
 
 

@@ -57,6 +57,7 @@ class Migration(migrations.Migration):
                             ("email.expired", "Email Expired"),
                             ("email.read", "Email Read"),
                             ("email.tagged", "Email Tagged"),
+                            ("run.requested", "Run Requested"),
                             ("run.started", "Run Started"),
                             ("run.requires_action", "Run Waiting"),
                             ("run.resumed", "Run Resumed"),

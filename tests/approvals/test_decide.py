@@ -55,7 +55,7 @@ def test_the_second_reviewer_sees_who_was_first(
     with pytest.raises(Conflict) as caught:
         actions.reject(message, by=second_reviewer, reason="no")
     assert caught.value.sentence.startswith("Already approved by rita@acme.test, ")
-    assert caught.value.details["decision"]["by"] == "rita@acme.test"
+    assert caught.value.details["decision"].decider == "rita@acme.test"
     assert current(message).status == Status.APPROVED
 
 

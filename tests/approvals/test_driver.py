@@ -121,7 +121,7 @@ def test_a_run_that_has_ended_is_noted_although_its_thread_is_gone(
     assert Event.objects.filter(action=Event.Action.RUN_COMPLETED).count() == 1
 
 
-def test_a_run_is_noted_as_started_once_however_often_it_is_tried(
+def test_a_run_is_noted_as_asked_for_once_however_often_it_is_tried(
     assistant: Assistant, mailbox: Mailbox, settings: object
 ) -> None:
     settings.INTERNAL_URL = "http://127.0.0.1:1"  # type: ignore[attr-defined]
@@ -132,7 +132,7 @@ def test_a_run_is_noted_as_started_once_however_often_it_is_tried(
     for _ in range(3):
         with pytest.raises(outbox.TryAgain):
             effects.start_run(OutboxEntry(kind="start_run", ref=email.pk))
-    assert Event.objects.filter(action=Event.Action.RUN_STARTED).count() == 1
+    assert Event.objects.filter(action=Event.Action.RUN_REQUESTED).count() == 1
 
 
 class TestAgainstOurOwnServer:

@@ -357,6 +357,7 @@ class TestRuns:
         assert len(smtp_server.messages) == 1
         assert Event.objects.filter(action=Event.Action.RUN_RESUMED).count() == 1
         assert Event.objects.filter(action=Event.Action.RUN_COMPLETED).count() == 1
+        assert Event.objects.get(action=Event.Action.RUN_STARTED).run_id == run.run_id
         assert len({call.submitted_at for call in run.calls.all()}) == 1
 
     def test_a_resume_that_was_heard_but_not_noted_is_not_submitted_again(

@@ -203,13 +203,25 @@ class TestBinding:
     def test_nobody_writes_another_assistants_name_on_mail(self, api_key: ApiKey, mailbox: Mailbox) -> None:
         other = factories.an_assistant("Other", mailboxes=[mailbox], remote_id="asst_other")
         program = factories.a_key(factories.an_integration(), mailboxes=[mailbox])
-        for named in (other.pk, "asst_other"):
-            for key in (api_key, program):
-                with pytest.raises(Invalid) as caught:
-                    gate.send(DRAFT, mailbox, by=key, context=gate.Context(assistant_id=named))
-                assert caught.value.fields[0]["field"] == "context.assistant_id"
-        own = gate.Context(assistant_id=api_key.assistant_id or "")
-        assert gate.send(DRAFT, mailbox, by=api_key, context=own).message
+        for number, named in enumerate((other.pk, "asst_other")):
+            draft = Draft(to=DRAFT.to, subject=f"Number {number}", markdown="x")
+            context = gate.Context(assistant_id=named)
+            by_key = gate.send(draft, mailbox, by=api_key, context=context).message
+            by_program = gate.send(draft, mailbox, by=program, context=context).message
+            assert by_key.email.assistant_id == api_key.assistant_id
+            assert by_program.email.assistant_id == ""
+
+    def test_the_same_request_again_finds_the_message_of_its_call(
+        self, api_key: ApiKey, assistant: Assistant, mailbox: Mailbox
+    ) -> None:
+        call = ("send_email", self.arguments(mailbox))
+        living.a_waiting_run(assistant, mailbox, call, driver="caller")
+        first = gate.send(DRAFT, mailbox, by=api_key)
+        again = gate.send(DRAFT, mailbox, by=api_key)
+        IdempotencyKey.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+        later = gate.send(DRAFT, mailbox, by=api_key)
+        assert (again.repeated, later.repeated) == (True, True)
+        assert first.message == again.message == later.message
 
 
 class TestReplies:
@@ -276,6 +288,19 @@ class TestDrivenRuns:
         gate.send(DRAFT, mailbox, by=api_key, context=context)
         gate.dispatch_calls(run)
         assert self.outputs(run) == [{"emails": []}]
+
+    def test_a_call_that_names_another_mailbox_than_the_mails_is_told_so(
+        self, assistant: Assistant, mailbox: Mailbox
+    ) -> None:
+        email = living.an_inbound(mailbox)
+        other = factories.a_mailbox()
+        MailboxAssistant.objects.create(assistant=assistant, mailbox=other)
+        named = {"email_id": email.pk, "mailbox_id": other.pk}
+        run = living.a_waiting_run(
+            assistant, mailbox, self.call("reply_email", body="x", **named), self.call("read_email", **named)
+        )
+        gate.dispatch_calls(run)
+        assert [output["code"] for output in self.outputs(run) if output] == ["not_found", "not_found"]
 
     def test_dispatching_again_makes_nothing_twice(self, assistant: Assistant, mailbox: Mailbox) -> None:
         send = self.call("send_email", to="a@b.example", subject="s", body="b")

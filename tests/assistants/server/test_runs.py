@@ -218,11 +218,13 @@ def test_a_foreign_run_server_is_no_model(client: Client, assistant: Assistant) 
     assert "Elsewhere is a foreign run server" in run.last_error.message
 
 
-def test_a_call_of_a_function_that_the_run_lacks_fails_it(client: Client, follows: Follows) -> None:
-    follows([{"calls": [{"name": "launch_rocket"}]}])
+def test_a_function_that_the_run_does_not_have_is_its_drivers_to_answer(
+    client: Client, follows: Follows
+) -> None:
+    follows([{"when": {"turn": 2}, "say": "Sorry."}, {"calls": [{"name": "launch_rocket"}]}])
     run = advanced(client, start(client))
-    assert run.last_error
-    assert (run.last_error.code, "launch_rocket" in run.last_error.message) == ("server_error", True)
+    assert [name for _, name, _ in open_calls(run)] == ["launch_rocket"]
+    assert advanced(client, answer(client, run, '{"error": "no such tool"}')).status == "completed"
 
 
 def test_a_run_outlives_its_assistant(client: Client, follows: Follows) -> None:
