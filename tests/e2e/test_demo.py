@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[Up]:
-    up = Up.started(tmp_path / "data", command="demo", last_line="Approve a message")
+    up = Up.started(tmp_path / "data", command="demo", last_line="Approve ")
     yield up
     up.close()
 
