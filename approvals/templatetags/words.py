@@ -99,6 +99,13 @@ def address(text: str) -> SafeString:
 
 
 @register.filter
+def breakable(text: str) -> SafeString:
+    """An address that a narrow column breaks before its domain, not within a word."""
+    local, _, domain = text.rpartition("@")
+    return format_html("{}<wbr>@{}", local, domain)
+
+
+@register.filter
 def owner(message: OutboundMessage | None) -> str:
     """Whose message it is: an assistant's or an integration's; "" for mail that came in."""
     return str(message.assistant or message.integration or "") if message else ""
