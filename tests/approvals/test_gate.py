@@ -16,7 +16,7 @@ from approvals.states import Status
 from assistants.models import ApiKey, Assistant
 from audit.models import Event
 from mailboxes import mime
-from mailboxes.envelope import Draft
+from mailboxes.envelope import Draft, Envelope
 from mailboxes.inbound import parse
 from mailboxes.models import AllowlistEntry, Email, Mailbox, RawMessage
 from tests import factories
@@ -101,6 +101,20 @@ class TestSending:
         Email.objects.inbound().update(inbound_status="unread")
         known = living.a_held_message(api_key, mailbox)
         assert "first_time" not in {fact["code"] for fact in known.email.revisions.get().facts}
+
+    def test_a_mailbox_that_turns_read_only_while_a_draft_is_frozen_refuses_it(
+        self, api_key: ApiKey, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        freeze = mime.freeze
+
+        def tighten_meanwhile(envelope: Envelope) -> mime.Frozen:
+            Mailbox.objects.update(oversight_mode="read_only")
+            return freeze(envelope)
+
+        monkeypatch.setattr(mime, "freeze", tighten_meanwhile)
+        with pytest.raises(Refused):
+            gate.send(DRAFT, mailbox, by=api_key)
+        assert not Email.objects.exists()
 
 
 class TestRepeats:
@@ -235,6 +249,15 @@ class TestReplies:
         assert message.email.conversation == email.conversation
         assert message.email.in_reply_to == email.message_id
         assert "reply_to_differs" in {fact["code"] for fact in message.email.revisions.get().facts}
+
+    def test_a_reply_to_that_is_the_sender_is_nothing_to_remark(
+        self, api_key: ApiKey, mailbox: Mailbox
+    ) -> None:
+        email = living.an_inbound(mailbox)
+        Email.objects.filter(pk=email.pk).update(reply_to=email.from_address.upper())
+        email.refresh_from_db()
+        message = gate.reply(email, Draft(to=(), markdown="Here."), by=api_key).message
+        assert "reply_to_differs" not in {fact["code"] for fact in message.email.revisions.get().facts}
 
     def test_else_to_from_with_no_second_re(self, api_key: ApiKey, mailbox: Mailbox) -> None:
         email = living.an_inbound(mailbox, subject="RE: Where is it?")

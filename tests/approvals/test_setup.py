@@ -30,6 +30,14 @@ def test_a_new_key_is_told_once_and_kept_as_a_hash(
     assert secret not in str(event.payload.body)
 
 
+def test_an_integrations_key_may_reach_every_mailbox(administrator: User) -> None:
+    program = factories.an_integration()
+    key, _ = actions.create_key(program, name="all", scopes=["admin"], all_mailboxes=True, by=administrator)
+    assert Mailbox.objects.visible_to(key).count() == Mailbox.objects.count()
+    assert key.has_scope("send")
+    assert not key.has_scope("oversight")
+
+
 @pytest.mark.parametrize("scopes", [[], ["frob"], ["admin"], ["oversight_read"], ["read", "oversight"]])
 def test_an_assistants_key_goes_no_further_than_the_assistant(
     assistant: Assistant, mailbox: Mailbox, administrator: User, scopes: list[str]
