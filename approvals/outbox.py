@@ -82,9 +82,10 @@ def claim(kinds: Iterable[OutboxEntry.Kind]) -> OutboxEntry | None:
     now = timezone.now()
     free = Q(leased_until=None) | Q(leased_until__lte=now)
     for entry in _due(free, kinds, now):
-        won = OutboxEntry.objects.filter(free, pk=entry.pk, attempts=entry.attempts, done_at=None).update(
-            attempts=F("attempts") + 1, leased_by=worker_name(), leased_until=now + LEASE
-        )
+        same = OutboxEntry.objects.filter(free, pk=entry.pk, attempts=entry.attempts, done_at=None)
+        # one statement would do, but on SQLite writers queue fairly only where a transaction begins
+        with transaction.atomic():
+            won = same.update(attempts=F("attempts") + 1, leased_by=worker_name(), leased_until=now + LEASE)
         if won:
             entry.attempts += 1
             return entry
@@ -123,6 +124,7 @@ def _work(entry: OutboxEntry, handler: Handler) -> None:
         _finish(entry)
 
 
+@transaction.atomic
 def _finish(entry: OutboxEntry) -> None:
     done = OutboxEntry.objects.filter(held(entry), due_at=entry.due_at).update(
         done_at=timezone.now(), leased_until=None, last_error=""
@@ -132,6 +134,7 @@ def _finish(entry: OutboxEntry) -> None:
         OutboxEntry.objects.filter(held(entry)).update(leased_until=None)
 
 
+@transaction.atomic
 def _put_back(entry: OutboxEntry, why: str, delay: timedelta | None) -> None:
     delay = backoff(entry.attempts) if delay is None else delay
     mine = OutboxEntry.objects.filter(held(entry))

@@ -113,9 +113,9 @@ def mark_submitted(calls: list[ToolCall]) -> int:
 def claim_due(now: datetime) -> Run | None:
     """Lease one run that is to be read again; its `sync_attempts` is the fence."""
     for run in Run.objects.due(now).order_by("sync_due_at")[:20]:
-        won = Run.objects.filter(
-            pk=run.pk, sync_attempts=run.sync_attempts, sync_due_at=run.sync_due_at
-        ).update(sync_attempts=F("sync_attempts") + 1, sync_due_at=now + SYNC_LEASE)
+        same = Run.objects.filter(pk=run.pk, sync_attempts=run.sync_attempts, sync_due_at=run.sync_due_at)
+        with transaction.atomic():
+            won = same.update(sync_attempts=F("sync_attempts") + 1, sync_due_at=now + SYNC_LEASE)
         if won:
             return Run.objects.select_related("assistant", "connection").get(pk=run.pk)
     return None
@@ -130,6 +130,7 @@ def synced(run: Run) -> None:
     """Nothing to do until the far side tells, or, for one that tells nothing, until the next look."""
     later = None if run.has_ended or _tells(run) else timezone.now() + backoff(run.sync_attempts)
     mine = Run.objects.filter(pk=run.pk, sync_attempts=run.sync_attempts)
+    mine.exclude(sync_failures=0).update(sync_failures=0)
     # a change that was seen meanwhile has set a due time before the lease's end: leave that alone
     mine.filter(sync_due_at__gt=timezone.now()).update(sync_due_at=later)
 
@@ -142,8 +143,11 @@ def _tells(run: Run) -> bool:
 
 
 def put_off(run: Run, why: str) -> None:
+    """It could not be read; each failure in a row waits longer than the one before."""
     Run.objects.filter(pk=run.pk, sync_attempts=run.sync_attempts).update(
-        sync_due_at=timezone.now() + backoff(run.sync_attempts), last_error=why[:1000]
+        sync_due_at=timezone.now() + backoff(run.sync_failures),
+        sync_failures=F("sync_failures") + 1,
+        last_error=why[:1000],
     )
 
 

@@ -261,7 +261,8 @@ class Run(models.Model):
     last_error = models.CharField(max_length=1000, blank=True)
     noted = models.CharField(max_length=40, blank=True)  # what of it the log has last
     sync_due_at = models.DateTimeField(null=True)
-    sync_attempts = models.PositiveIntegerField(default=0)
+    sync_attempts = models.PositiveIntegerField(default=0)  # the fence of the lease
+    sync_failures = models.PositiveIntegerField(default=0)  # in a row
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
     ended_at = models.DateTimeField(null=True)

@@ -93,7 +93,7 @@ def _update(run: Run, snapshot: Snapshot, *, act: bool) -> None:
     run.run_id, run.thread_id = snapshot.run_id, snapshot.thread_id
     run.remote_assistant_id = snapshot.remote_assistant_id
     run.transcript = [dict(entry) for entry in snapshot.transcript] or run.transcript
-    run.last_error = snapshot.last_error[:1000] or run.last_error
+    run.last_error = snapshot.last_error[:1000]  # also where ours said that it could not be read
     run.updated_at = now
     if act and (run.has_ended or run.status == Run.Status.REQUIRES_ACTION):
         run.sync_due_at = now

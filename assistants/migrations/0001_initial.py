@@ -68,6 +68,7 @@ class Migration(migrations.Migration):
                 ('noted', models.CharField(blank=True, max_length=40)),
                 ('sync_due_at', models.DateTimeField(null=True)),
                 ('sync_attempts', models.PositiveIntegerField(default=0)),
+                ('sync_failures', models.PositiveIntegerField(default=0)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('updated_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('ended_at', models.DateTimeField(null=True)),

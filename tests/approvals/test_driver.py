@@ -121,6 +121,35 @@ def test_a_run_that_has_ended_is_noted_although_its_thread_is_gone(
     assert Event.objects.filter(action=Event.Action.RUN_COMPLETED).count() == 1
 
 
+def test_failures_in_a_row_wait_longer_and_a_long_life_of_reads_does_not(
+    assistant: Assistant, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Away:
+        def read(self, run: Run) -> Snapshot:
+            raise runtimes.Unreachable("connection refused")
+
+    run = living.a_waiting_run(assistant, mailbox, SEND)
+    Run.objects.update(sync_attempts=40)
+    with monkeypatch.context() as patched:
+        patched.setattr(runtimes, "of", lambda run: Away())
+        waits = []
+        for _ in range(3):
+            Run.objects.update(sync_due_at=timezone.now())
+            tasks.sync_runs()
+            run.refresh_from_db()
+            assert run.sync_due_at
+            waits.append((run.sync_due_at - timezone.now()).total_seconds())
+    assert waits[0] < 2
+    assert waits == sorted(waits)
+    assert run.last_error == "connection refused"
+    seen = Snapshot(run.run_id, run.thread_id, "asst_1", "completed")
+    FarSide(monkeypatch, seen)
+    Run.objects.update(sync_due_at=timezone.now())
+    tasks.sync_runs()
+    run.refresh_from_db()
+    assert (run.sync_failures, run.last_error, run.status) == (0, "", "completed")
+
+
 def test_a_run_is_noted_as_asked_for_once_however_often_it_is_tried(
     assistant: Assistant, mailbox: Mailbox, settings: object
 ) -> None:
