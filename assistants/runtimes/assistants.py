@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import cast
+from urllib.parse import urlsplit
 
 import openai
 from django.conf import settings
@@ -31,6 +32,7 @@ class AssistantsRuntime:
     @classmethod
     def embedded(cls, assistant: Assistant) -> AssistantsRuntime:
         """Our own server, reached over HTTP like anyone else's, at INTERNAL_URL."""
+        public = urlsplit(settings.PUBLIC_URL)
         return cls(
             openai.OpenAI(
                 base_url=f"{settings.INTERNAL_URL}/openai/v1",
@@ -38,6 +40,8 @@ class AssistantsRuntime:
                 timeout=TIMEOUT,
                 # a submit must not be repeated behind our back
                 max_retries=0,
+                # as a proxy in front would: in production other hosts, and http, are turned away
+                default_headers={"Host": public.netloc, "X-Forwarded-Proto": public.scheme},
             )
         )
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any, cast
 
 import pytest
+from django.core.asgi import get_asgi_application
 from django.utils import timezone
+from pytest_django import Settings
 
 from approvals import actions, effects, gate, outbox, sweep, tasks
 from approvals.models import MailboxAssistant, OutboxEntry, User
@@ -202,3 +204,20 @@ class TestAgainstOurOwnServer:
         run.refresh_from_db()
         served = ServedRun.objects.get(id=run.run_id)
         assert (served.instructions, served.model, len(served.tools)) == ("", "default", 5)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_in_production_our_own_driver_is_let_in(
+    settings: Settings, assistant: Assistant, mailbox: Mailbox, administrator: User
+) -> None:
+    """Other hosts are refused there, and http is sent on to https: INTERNAL_URL is both."""
+    settings.PUBLIC_URL, settings.ALLOWED_HOSTS = "https://mail.acme.test", ["mail.acme.test"]
+    settings.SECURE_SSL_REDIRECT = True
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    assistant.connection = factories.a_connection([{"say": "Done."}])
+    assistant.save()
+    run = actions.start_run(assistant, "Do it.", mailbox, by=administrator)
+    with AsgiServer.running(get_asgi_application()) as server:
+        settings.INTERNAL_URL = server.url
+        work()
+    assert Run.objects.get(pk=run.pk).status == "completed"
