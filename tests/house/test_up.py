@@ -88,6 +88,14 @@ def test_a_mail_port_in_use_is_a_sentence(up: Up, tmp_path: Path) -> None:
     assert "Traceback" not in ended.stderr
 
 
+def test_a_mail_server_that_cannot_be_understood_is_a_sentence(tmp_path: Path) -> None:
+    """At the start, not when the first approved mail is to leave."""
+    ended = manage(tmp_path / "data", "up", "--port", "0", "--smtp-port", "0", EMAIL_URL="mail.acme.test:25")
+    assert ended.returncode == 1
+    assert "EMAIL_URL must look like smtp://" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_one_data_directory_has_one_process(up: Up) -> None:
     ended = manage(up.data, "up", "--port", "0", "--smtp-port", "0")
     assert ended.returncode == 1

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
@@ -13,6 +14,7 @@ from approvals import outbox
 from assistants import actions as assistant_actions
 from assistants.server import engine
 from config.embedded import run
+from mailboxes import delivery
 
 
 class Command(BaseCommand):
@@ -29,9 +31,11 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, host: str, port: int, smtp_port: int, **_options: Any) -> None:
         try:
+            if settings.EMAIL_URL:
+                delivery.Server.from_url(settings.EMAIL_URL)
             with run.alone(settings.DATA_DIR) as name:
                 self._run(name, host, port, smtp_port)
-        except run.CannotStart as error:
+        except (run.CannotStart, ImproperlyConfigured) as error:
             raise CommandError(str(error)) from error
 
     def _run(self, name: str, host: str, port: int, smtp_port: int) -> None:
