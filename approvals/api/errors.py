@@ -17,6 +17,7 @@ from approvals.api.authentication import CHALLENGE
 from approvals.errors import Conflict, DomainError, Invalid, NotFound
 from approvals.models import Decision, OutboundMessage
 from audit.ids import new_id
+from audit.log import storable
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -48,7 +49,9 @@ def answer(error: Exception, request: Request | None) -> Answer:
     if status >= 500:
         log.error("request %s failed", request_id, exc_info=error)
         got_request_exception.send(sender=None, request=getattr(request, "_request", request))
-    return status, {**body, "request_id": request_id}, {**headers, "X-Request-Id": request_id}
+    # a refusal may quote half a character, which no answer can hold
+    told: dict[str, Any] = storable(body)
+    return status, {**told, "request_id": request_id}, {**headers, "X-Request-Id": request_id}
 
 
 def _translate(error: Exception) -> Answer:

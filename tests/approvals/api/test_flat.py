@@ -121,6 +121,11 @@ def test_a_body_without_end_is_413(agent: Caller) -> None:
     assert (response.status_code, response.json()["code"]) == (413, "too_large")
 
 
+def test_a_refusal_may_quote_half_a_character(agent: Caller) -> None:
+    response = agent.post("/v1/tag", {"email_id": "em_1", "action": "\ud800"})
+    assert (response.status_code, response.json()["field"]) == (400, "action")
+
+
 def test_a_form_is_415(agent: Caller) -> None:
     assert agent.raw("/v1/send", b"to=a", "text/plain").status_code == 415
 
