@@ -133,7 +133,7 @@ def _call(one: Any) -> Call:
     name, arguments = getattr(function, "name", None), getattr(function, "arguments", None)
     if not isinstance(name, str) or not isinstance(arguments, str):
         raise ModelError("The model answered with a tool call that cannot be read.")
-    return Call(name, storable(arguments) or "{}")
+    return Call(storable(name), storable(arguments) or "{}")
 
 
 def _count(value: Any) -> int:

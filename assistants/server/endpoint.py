@@ -14,6 +14,7 @@ from django.views.decorators.csrf import csrf_exempt
 from assistants.server.auth import Caller, identify
 from assistants.server.errors import ApiError
 from assistants.server.fields import body_of
+from audit.log import storable
 
 log = logging.getLogger("counterseal.server")
 
@@ -54,5 +55,6 @@ def _answer(request: HttpRequest, handlers: dict[str, Handler], ids: dict[str, s
         refused["Allow"] = ", ".join(handlers)
         return refused
     body = body_of(request) if request.method == "POST" else {}
-    answer = handler(Asked(caller, body, request.GET.dict()), **ids)
+    # PostgreSQL refuses to look for a NUL
+    answer = handler(Asked(caller, body, storable(request.GET.dict())), **storable(ids))
     return answer if isinstance(answer, HttpResponse) else JsonResponse(answer)

@@ -16,6 +16,7 @@ Check = Callable[[Any, str], Any]  # (value, name of the parameter) -> value, or
 
 MAX_TEXT = 256_000
 MAX_CONTENT = 256_000
+MAX_DEPTH = 100
 
 
 def body_of(request: HttpRequest) -> dict[str, Any]:
@@ -29,8 +30,18 @@ def body_of(request: HttpRequest) -> dict[str, Any]:
         raise ApiError("The body of the request must be a JSON object.")
     if body.get("stream"):
         raise ApiError("Streaming is not supported: leave `stream` out and poll the run.", param="stream")
+    _check_depth(body, MAX_DEPTH)
     kept: dict[str, Any] = storable(body)
     return kept
+
+
+def _check_depth(value: Any, left: int) -> None:
+    """Far short of what it takes to exhaust Python's stack, here or wherever the value is written."""
+    if not left:
+        raise ApiError(f"The body of the request is nested more than {MAX_DEPTH} levels deep.")
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for item in inner:
+        _check_depth(item, left - 1)
 
 
 def _no_constant(name: str) -> Any:

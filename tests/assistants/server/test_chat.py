@@ -247,6 +247,12 @@ def test_a_call_without_arguments_has_an_empty_object(client: Client, model: Fak
     assert json.dumps(open_calls(run)[0][2]) == "{}"
 
 
+def test_a_function_name_that_no_database_can_keep_is_replaced(client: Client, model: FakeModel) -> None:
+    model.answers = [{"calls": [("check\0inbox", "{}")]}]
+    run = advanced(client, start(client))
+    assert [call[1] for call in open_calls(run)] == ["check\N{REPLACEMENT CHARACTER}inbox"]
+
+
 def test_what_no_database_can_keep_is_replaced_and_the_run_goes_on(client: Client, model: FakeModel) -> None:
     model.answers = [{"text": "a\0b"}]
     run = advanced(client, start(client))

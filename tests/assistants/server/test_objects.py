@@ -168,6 +168,18 @@ def test_a_body_that_is_no_json_object_is_refused(post: Post, body: bytes) -> No
     assert post("threads", body)[0] == 400
 
 
+@pytest.mark.parametrize("levels", [100, 480, 900])
+def test_a_body_nested_too_deeply_is_refused(post: Post, levels: int) -> None:
+    status, error = post("threads", b'{"metadata":' + b"[" * levels + b"]" * levels + b"}")
+    assert (status, "nested" in error["message"]) == (400, True)
+
+
+@pytest.mark.parametrize("path", ["assistants/a%00b", "threads/%00", "threads/%00/runs/%00"])
+def test_an_id_that_postgresql_cannot_look_for_is_not_found(api_key: ApiKey, path: str) -> None:
+    headers = {"authorization": f"Bearer {api_key.secret}"}  # type: ignore[attr-defined]
+    assert HttpClient(headers=headers).get(f"/openai/v1/{path}").status_code == 404
+
+
 def test_a_body_too_large_is_refused(post: Post) -> None:
     assert post("threads", b'{"a": "' + b"x" * 3_000_000 + b'"}')[0] == 413
 
@@ -197,6 +209,7 @@ def test_fields_of_other_dialects_are_ignored(client: Client) -> None:
         ({"order": "up"}, "order"),
         ({"after": "msg_none"}, "after"),
         ({"before": "msg_none"}, "before"),
+        ({"after": "\0"}, "after"),
     ],
 )
 def test_a_bad_query_is_refused_by_name(client: Client, query: dict[str, str], param: str) -> None:
