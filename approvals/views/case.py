@@ -11,7 +11,7 @@ from approvals.models import Decision, OutboundMessage, User
 from approvals.states import Status
 from approvals.views import settlements, turns
 from approvals.views.rail import IN_DOUBT, ON_THEIR_WAY
-from assistants.models import ToolCall
+from assistants.models import Run, ToolCall
 from mailboxes import mime
 from mailboxes.models import Revision
 
@@ -108,8 +108,15 @@ class Case:
         return self.decisions[-1] if self.decisions else None
 
     @cached_property
+    def run(self) -> Run | None:
+        """The run behind it. One about another mailbox tells of mail that this person may not see."""
+        if self.message.run is None or self.user.all_mailboxes:
+            return self.message.run
+        return Run.objects.visible_to(self.user).filter(pk=self.message.run.pk).first()
+
+    @cached_property
     def calls(self) -> list[ToolCall]:
-        return list(self.message.run.calls.order_by("position", "pk")) if self.message.run else []
+        return list(self.run.calls.order_by("position", "pk")) if self.run else []
 
     @property
     def other_open_calls(self) -> int:
@@ -118,7 +125,7 @@ class Case:
 
     @cached_property
     def turns(self) -> list[turns.Turn]:
-        return turns.leading_to(self.message, self.calls)
+        return turns.leading_to(self.message, self.run, self.calls)
 
     # what may be pressed, and why not
 

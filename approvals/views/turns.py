@@ -34,10 +34,10 @@ class Turn:
     waits: bool = False
 
 
-def leading_to(message: OutboundMessage, calls: Iterable[ToolCall]) -> list[Turn]:
+def leading_to(message: OutboundMessage, run: Run | None, calls: Iterable[ToolCall]) -> list[Turn]:
     turns = _mail(message) + _call_turns(calls, message)
-    if message.run:
-        turns += _said(message.run, before=message.email.created_at)
+    if run:
+        turns += _said(run, before=message.email.created_at)
     return sorted(turns, key=lambda turn: turn.at)
 
 

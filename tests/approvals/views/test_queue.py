@@ -9,9 +9,11 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from approvals.models import OutboundMessage, User
+from approvals import gate
+from approvals.models import MailboxAssistant, OutboundMessage, User
 from approvals.views import http
-from assistants.models import ApiKey
+from assistants.models import ApiKey, Assistant, Run
+from mailboxes.envelope import Draft
 from mailboxes.models import Mailbox
 from tests.approvals.living import a_held_message, a_waiting_run, approved
 from tests.approvals.views.conftest import at_browser
@@ -160,3 +162,18 @@ def test_what_is_on_its_way_has_a_place_of_its_own(
 
 def test_pages_are_not_kept_by_the_browser(rita: Client, held: OutboundMessage) -> None:
     assert "no-store" in rita.get("/").headers["Cache-Control"]
+
+
+def test_a_case_tells_nothing_of_a_run_about_another_mailbox(assistant: Assistant, mailbox: Mailbox) -> None:
+    other = a_mailbox("board@acme.test")
+    MailboxAssistant.objects.create(assistant=assistant, mailbox=other)
+    run = a_waiting_run(assistant, other, ("send_email", "{}"), ("read_email", '{"email_id": "the secret"}'))
+    Run.objects.filter(pk=run.pk).update(mailbox_id=other.pk)
+    context = gate.Context("asst_1", run.thread_id, run.run_id, run.calls.get(position=0).call_id)
+    draft = Draft(to=("a@b.example",), subject="Hello", markdown="Hello")
+    message = gate.send(draft, mailbox, by=assistant, context=context).message
+    assert message.run == run
+    near = a_person("near@acme.test", "reviewer", mailboxes=[mailbox])
+    both = a_person("both@acme.test", "reviewer", mailboxes=[mailbox, other])
+    assert "the secret" in shown(at_browser(both), f"/queue/{message.pk}")
+    assert "the secret" not in shown(at_browser(near), f"/queue/{message.pk}")
