@@ -53,7 +53,7 @@ def settle(request: Request, pk: str, name: str) -> HttpResponse:
         raise Http404
     choice, reason = SETTLEMENTS[name], form.cleaned_data.get("reason", "")
     if choice.takes_reason and not reason:
-        return _shown(request, message, form, "Say how you know; it is kept beside the evidence.")
+        return _shown(request, message, form, "Say how you know, or why; it is kept beside the evidence.")
     return _decided(
         request,
         message,

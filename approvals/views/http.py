@@ -83,6 +83,11 @@ class Page(Generic[M]):
     params: QueryDict = field(default_factory=QueryDict)
 
     @property
+    def is_paged(self) -> bool:
+        """Not the first page: that it is empty says nothing about the whole list."""
+        return "after" in self.params or "before" in self.params
+
+    @property
     def newer_url(self) -> str:
         return self._url("after", self.newer)
 

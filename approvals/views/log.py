@@ -9,15 +9,15 @@ from urllib.parse import urlencode
 from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
+from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from approvals import actions, permissions
-from approvals.errors import DomainError
 from approvals.models import Decision
 from approvals.views import case as cases
 from approvals.views import search, story
 from approvals.views.case import PRESETS, Case
-from approvals.views.http import Request, forbidden, newest_first, page, toast, wants_pane
+from approvals.views.http import Request, attempt, newest_first, page, wants_pane
 from mailboxes.models import Email, EmailQuerySet, Revision
 
 if TYPE_CHECKING:
@@ -69,10 +69,9 @@ def _without(filters: list[search.Filter], gone: search.Filter) -> str:
 class Record:
     """One email with its story; for a page of its own, or the pane beside the log."""
 
-    def __init__(self, request: Request, pk: str, complaint: str = "") -> None:
+    def __init__(self, request: Request, pk: str) -> None:
         self.user = request.user
         self.email = get_object_or_404(found(request.user), pk=pk)
-        self.complaint = complaint
 
     presets = PRESETS
 
@@ -105,18 +104,16 @@ def message(request: Request, pk: str) -> HttpResponse:
 @require_POST
 def decide_inbound(request: Request, pk: str, verdict: str) -> HttpResponse:
     """Held mail: let it through to the assistants, or keep it from them."""
-    email, complaint = Record(request, pk).email, ""
-    try:
+    email = Record(request, pk).email
+
+    def act() -> None:
         if verdict == "approve":
             actions.approve_inbound(email, by=request.user)
         else:
             actions.reject_inbound(email, by=request.user, reason=request.POST.get("reason", ""))
-    except DomainError as error:
-        forbidden(error)
-        complaint = error.sentence
-    else:
-        toast(request, "Let through." if verdict == "approve" else "Rejected. No assistant will see it.")
-    return page(request, "approvals/message.html", "inbound", account=Record(request, pk, complaint))
+
+    done = "Let through." if verdict == "approve" else "Rejected. No assistant will see it."
+    return attempt(request, act, done, reverse("message", args=[pk]))
 
 
 @require_safe

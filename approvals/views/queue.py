@@ -38,6 +38,7 @@ def one(request: Request, pk: str, box: str = "queue") -> HttpResponse:
             "case": case,
             "box": BOXES[box],
             "is_chosen": True,
+            "is_pane": True,
             "mailbox_id": request.GET.get("mailbox", ""),
         }
         return page(request, "approvals/case.html#case", box, **context)

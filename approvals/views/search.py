@@ -13,7 +13,7 @@ from approvals.models import Decision
 from approvals.templatetags.words import INBOUND_STATES, MESSAGE_STATES
 from mailboxes.models import Correspondent
 
-TOKEN = re.compile(r'(?:(?P<key>[a-z]+):)?(?P<value>"[^"]*"|\S+)')
+TOKEN = re.compile(r'(?:(?P<key>[A-Za-z]+):)?(?P<value>"[^"]*"|\S+)')
 ID = re.compile(r"(em|run|thread|call|asst|agt|rn)_\w+$")
 SHOWN = ("assistant", "run", "thread", "call", "to", "from", "mailbox", "by", "status", "before", "after")
 WORDS = sorted({state[0] for state in (*MESSAGE_STATES.values(), *INBOUND_STATES.values())})
@@ -36,7 +36,7 @@ class Filter:
 def parse(text: str) -> list[Filter]:
     filters = []
     for match in TOKEN.finditer(text):
-        key, value = match["key"] or "", match["value"].strip('"')
+        key, value = (match["key"] or "").lower(), match["value"].strip('"')
         if key and key not in CONDITIONS:
             key, value = "", match[0]
         if value:
@@ -96,7 +96,7 @@ def _by(value: str) -> Q:
 
 
 def _status(value: str) -> Q:
-    value = value.replace("_", " ")
+    value = value.lower().replace("_", " ")
     out = [
         status for status, state in MESSAGE_STATES.items() if value in (state[0], status.replace("_", " "))
     ]
@@ -104,14 +104,15 @@ def _status(value: str) -> Q:
         status for status, state in INBOUND_STATES.items() if value in (state[0], status.replace("_", " "))
     ]
     if not out and not came:
-        raise BadFilter(f"“{value}” is no status. There are: {', '.join(WORDS)}.")
+        raise BadFilter(f"“{value}” is no status. There are: {', '.join(WORDS)}. Put two words into quotes.")
     return Q(outbound__status__in=out) | Q(inbound_status__in=came)
 
 
 def _day(value: str) -> datetime:
     try:
-        return datetime.fromisoformat(value).replace(tzinfo=UTC)
-    except ValueError:
+        at = datetime.fromisoformat(value)
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise BadFilter(f"“{value}” is no date. Write it like 2026-11-30.") from None
 
 

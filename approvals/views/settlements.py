@@ -20,6 +20,7 @@ class Settlement:
     done: str
     style: str = ""
     takes_reason: bool = True
+    question: str = "Why?"
 
     def act(self, message: OutboundMessage, *, by: User, digest: str, reason: str) -> OutboundMessage:
         if self.name == "cancel":
@@ -44,6 +45,7 @@ SETTLEMENTS = {
             "Mark sent",
             "Marked as sent.",
             "ok",
+            question="How do you know?",
         ),
         Settlement(
             "send_again",

@@ -54,11 +54,17 @@ TOLD: dict[str, tuple[str, str, str]] = {
     A.RUN_FAILED: ("Run ended without completing", "flag", "b"),
     A.RUN_CANCELLED: ("Run cancelled", "flag", ""),
 }
+SETTLED = {
+    "mark_sent": "Marked as sent by a person",
+    "send_again": "Sent again by a person",
+    "give_up": "Given up by a person",
+}
 SYSTEM = {
     "system:delivery": "Outbox",
     "system:driver": "Run driver",
     "system:schedule": "Schedule",
     "system:mail": "Mail server",
+    "system:inbound": "Mail server",
     "policy": "Policy",
 }
 
@@ -94,7 +100,7 @@ def _step(event: Event, names: dict[str, str]) -> Step:
     body: dict[str, Any] = getattr(event.payload, "body", None) or {}
     return Step(
         event.at,
-        title,
+        SETTLED.get(body.get("verdict", ""), title),
         shape,
         colour,
         names.get(event.actor, event.actor),
@@ -127,7 +133,7 @@ def _told_to_run(output: Any) -> Any:
 
 
 def _codes(event: Event, body: dict[str, Any]) -> list[str]:
-    codes = [str(body[name]) for name in ("name", "verdict", "reply") if body.get(name)]
+    codes = [str(body[name]) for name in ("name", "reply") if body.get(name)]
     if event.action in (A.MESSAGE_HELD, A.MESSAGE_APPROVED, A.MESSAGE_RELEASED) and body.get("digest"):
         codes.append(f"sha256 {_short(body['digest'])}")
     if body.get("sent_digest"):

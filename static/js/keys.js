@@ -23,6 +23,8 @@ export function watchKeys() {
    letter that means nothing here shows that text is being typed, and what follows closely is text too. */
 const TYPING = 500; // ms
 let strayAt = -Infinity;
+const TAP = 300; // ms
+let decidedAt = -Infinity;
 
 const areOn = () => localStorage.getItem(SWITCH) !== "off";
 
@@ -39,7 +41,13 @@ function act(event) {
   if (key === "/") return search();
   // a key that is held down repeats; one press is one decision
   if (event.repeat || event.timeStamp - strayAt < TYPING) return false;
-  return press(bound(key, ":not(:disabled)"));
+  const button = bound(key, ":not(:disabled)");
+  if (button?.type === "submit") {
+    // a second tap would decide about the next case before anybody has read it
+    if (event.timeStamp - decidedAt < TAP) return true;
+    decidedAt = event.timeStamp;
+  }
+  return press(button);
 }
 
 function bound(key, also = "") {
@@ -64,7 +72,7 @@ function show(id) {
 function search() {
   const box = document.querySelector("[data-search]");
   if (box) box.focus();
-  else location.assign("/log");
+  else location.assign("/log#search");
   return true;
 }
 
@@ -95,7 +103,7 @@ function openRow() {
   if (!row) return false;
   const pane = document.querySelector("#case, #story");
   if (isNarrow() || !pane || !row.matches("[data-pane]")) row.click();
-  else pane.focus();
+  else (pane.querySelector(".scroll, .timeline") ?? pane).focus();
   return true;
 }
 

@@ -37,7 +37,8 @@ async function refresh() {
   const asked = location.href;
   try {
     const answer = await fetch(asked, { headers: { "X-Refresh": "1" }, credentials: "same-origin" });
-    if (answer.redirected) return;
+    // signed out meanwhile: what stands here is no longer for whoever looks at it
+    if (answer.redirected) return location.reload();
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     if (location.href === asked && !openDialog() && answer.ok) takeOver(fresh);
   } catch {

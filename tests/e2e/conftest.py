@@ -27,9 +27,19 @@ def opens(browser: Browser, live_server_asgi: AsgiServer) -> Iterator[Opens]:
             complaints.append(message.text)
 
     def open_page(
-        user: User | None, path: str = "/", *, size: dict[str, int] = WIDE, scheme: str = "light"
+        user: User | None,
+        path: str = "/",
+        *,
+        size: dict[str, int] = WIDE,
+        scheme: str = "light",
+        scripts: bool = True,
     ) -> Page:
-        context = browser.new_context(viewport=size, color_scheme=scheme, base_url=live_server_asgi.url)  # type: ignore[arg-type]
+        context = browser.new_context(
+            viewport=size,  # type: ignore[arg-type]
+            color_scheme=scheme,  # type: ignore[arg-type]
+            base_url=live_server_asgi.url,
+            java_script_enabled=scripts,
+        )
         contexts.append(context)
         context.set_default_timeout(10_000)
         page = context.new_page()

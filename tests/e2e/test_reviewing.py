@@ -107,6 +107,33 @@ def test_a_key_that_is_held_down_is_one_decision(
     assert [now(message) for message in waiting].count(Status.PENDING) == 2
 
 
+def test_a_second_tap_does_not_decide_about_the_next_case(
+    opens: Opens, reviewer: User, waiting: list[OutboundMessage]
+) -> None:
+    page = opens(reviewer)
+    page.keyboard.press("a")
+    page.wait_for_timeout(150)
+    page.keyboard.press("a")
+    expect(page.locator("#case-title")).to_have_text("Number 1")
+    expect(page).to_have_title("Number 1 · Counterseal")
+    page.wait_for_timeout(300)
+    assert [now(message) for message in waiting].count(Status.PENDING) == 2
+    page.keyboard.press("j")
+    expect(page).to_have_title("Number 2 · Counterseal")
+    page.keyboard.press("/")
+    expect(page.get_by_role("textbox", name="Search the send log")).to_be_focused()
+
+
+def test_without_a_script_mail_can_be_rejected_too(
+    opens: Opens, reviewer: User, waiting: list[OutboundMessage]
+) -> None:
+    page = opens(reviewer, scripts=False)
+    page.get_by_role("textbox", name="Reason").fill("no")
+    page.locator("#reject-dialog").get_by_role("button", name="Reject").click()
+    expect(page.locator("#case-title")).to_have_text("Number 1")
+    assert now(waiting[0]) == Status.REJECTED
+
+
 def test_what_is_alarming_is_sent_only_after_a_second_look(
     opens: Opens, reviewer: User, api_key: ApiKey, mailbox: Mailbox
 ) -> None:

@@ -49,7 +49,9 @@ def test_a_row_shows_both_digests_and_who_decided(
     ("query", "fits"),
     [
         ("status:sent", True),
+        ("STATUS:Sent", True),
         ("status:held", False),
+        ("after:2020-01-01T00:00:00+05:00", True),
         ("to:customer@northwind.example", True),
         ("to:@northwind.example", True),
         ("to:other@northwind.example", False),
@@ -98,9 +100,22 @@ def test_a_filter_can_be_taken_away_alone(otto: Client, sent: OutboundMessage) -
     assert 'href="?q=to%3A%40northwind.example"' in page
 
 
-@pytest.mark.parametrize(("query", "says"), [("status:lost", "is no status"), ("after:soon", "is no date")])
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("status:lost", "is no status"),
+        ("after:soon", "is no date"),
+        ("before:9999-12-31T23:59:59-14:00", "is no date"),
+    ],
+)
 def test_a_filter_that_says_nothing_is_explained(otto: Client, query: str, says: str) -> None:
     assert says in shown(otto, f"/log?q={query}")
+
+
+def test_a_page_beyond_the_end_leads_back(otto: Client, sent: OutboundMessage) -> None:
+    page = shown(otto, "/log?before=0")
+    assert "No mail yet" not in page
+    assert "To the newest" in page
 
 
 def test_the_log_goes_back_and_forth_by_neighbour(
@@ -198,12 +213,14 @@ def test_held_mail_is_let_through_or_kept_away(
     email = an_inbound(a_mailbox(mode="gated_all"))
     assert "no assistant sees these until" in shown(rita, "/inbound")
     assert otto.post(f"/inbound/{email.pk}/{press}").status_code == 403
-    assert rita.post(f"/inbound/{email.pk}/{press}", {"reason": "spam"}).status_code == 200
+    page = f"/messages/{email.pk}"
+    # a page that can be reloaded, and kept up to date
+    assert rita.post(f"/inbound/{email.pk}/{press}", {"reason": "spam"}).headers["Location"] == page
     email.refresh_from_db()
     assert email.inbound_status == after
     late = bob.post(f"/inbound/{email.pk}/{press}")
-    assert late.status_code == 200
-    assert "by rita@acme.test" in late.content.decode()
+    assert late.headers["Location"] == page
+    assert "by rita@acme.test" in shown(bob, page).partition('id="toasts"')[2]
 
 
 def test_an_outsider_lets_no_mail_through(eve: Client) -> None:

@@ -81,3 +81,16 @@ def test_signing_out_takes_a_post(rita: Client) -> None:
     assert rita.get("/sign-out").status_code == 405
     assert rita.post("/sign-out").status_code == 302
     assert rita.get("/").status_code == 302
+
+
+def test_who_is_signed_out_while_deciding_comes_back_to_the_page_of_the_button(client: Client) -> None:
+    path = "/messages/em_1/approve"
+    there = "/sign-in?next=/queue/em_1%3Fmailbox%3Dmbx_1"
+    page = "http://testserver/queue/em_1?mailbox=mbx_1"
+    assert client.post(path, headers={"referer": page}).headers["Location"] == there
+    asked = client.post(path, headers={"HX-Request": "true", "HX-Current-URL": page})
+    assert asked.status_code == 200
+    assert asked.headers["HX-Redirect"] == there
+    assert client.post(path).headers["Location"] == "/sign-in?next=/"
+    far = client.post(path, headers={"referer": "https://elsewhere.example/queue"})
+    assert far.headers["Location"] == "/sign-in?next=/"
