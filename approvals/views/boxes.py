@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from django.db.models import JSONField, OuterRef, Q, QuerySet, Subquery
@@ -92,8 +92,8 @@ class Listing:
         found = found.defer("email__text", "email__html")
         at, _, pk = self.after.partition("~")
         try:
-            return _beyond(found, self.box.order, datetime.fromisoformat(at), pk)
-        except ValueError:
+            return _beyond(found, self.box.order, datetime.fromisoformat(at).astimezone(UTC), pk)
+        except (ValueError, OverflowError):
             return found
 
     def after_this(self, message: OutboundMessage) -> OutboundMessage | None:

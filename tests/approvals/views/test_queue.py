@@ -177,3 +177,10 @@ def test_a_case_tells_nothing_of_a_run_about_another_mailbox(assistant: Assistan
     both = a_person("both@acme.test", "reviewer", mailboxes=[mailbox, other])
     assert "the secret" in shown(at_browser(both), f"/queue/{message.pk}")
     assert "the secret" not in shown(at_browser(near), f"/queue/{message.pk}")
+
+
+@pytest.mark.parametrize(
+    "after", ["x", "2026-01-01~x", "0001-01-01T00:00:00+14:00~", "9999-12-31T23:59:59-14:00~"]
+)
+def test_a_cursor_that_is_none_shows_the_queue(rita: Client, after: str) -> None:
+    assert rita.get("/", {"after": after}).status_code == 200
