@@ -16,6 +16,9 @@ export function watchPanes() {
     }
   });
 
+  // reloading the page that shows a new key must not make another
+  if (document.getElementById("secret")) history.replaceState(history.state, "", location.href);
+
   onContent(() => {
     markRow(document.querySelector("section[data-row]"));
     const pane = document.querySelector("[data-url]");

@@ -286,3 +286,17 @@ def test_every_page_opens_cleanly_fits_and_is_accessible(
                 nodes = "; ".join(node["html"][:140] for node in violation["nodes"][:3])
                 found.append(f"{path} {violation['id']}: {nodes}")
     assert found == []
+
+
+def test_reloading_the_page_of_a_new_key_makes_no_other(opens: Opens, api_key: ApiKey) -> None:
+    assert api_key.assistant
+    administrator = User.objects.create_user(
+        "ada@acme.test", PASSWORD, is_administrator=True, all_mailboxes=True
+    )
+    page = opens(administrator, f"/assistants/{api_key.assistant.pk}")
+    page.get_by_label("Name").fill("worker")
+    page.get_by_role("button", name="Make a key").click()
+    expect(page.locator("#secret")).to_be_visible()
+    page.reload()
+    expect(page.locator("#secret")).to_be_hidden()
+    assert ApiKey.objects.filter(name="worker").count() == 1
