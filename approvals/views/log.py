@@ -53,6 +53,8 @@ def log(request: Request) -> HttpResponse:
 
 def _narrowed(emails: QuerySet[Email], filters: list[search.Filter]) -> tuple[QuerySet[Email], str]:
     """What fits every filter; or nothing, and why a filter makes no sense."""
+    if len(filters) > search.MOST:
+        return emails.none(), f"That is too much at once: at most {search.MOST} words and filters."
     try:
         for one in filters:
             emails = emails.filter(search.condition(one))
@@ -77,7 +79,7 @@ class Record:
 
     @cached_property
     def steps(self) -> list[story.Step]:
-        return story.of_email(self.email)
+        return story.of_email(self.email, self.user)
 
     @cached_property
     def case(self) -> Case | None:

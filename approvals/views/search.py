@@ -16,6 +16,7 @@ from mailboxes.models import Correspondent
 TOKEN = re.compile(r'(?:(?P<key>[A-Za-z]+):)?(?P<value>"[^"]*"|\S+)')
 ID = re.compile(r"(em|run|thread|call|asst|agt|rn)_\w+$")
 SHOWN = ("assistant", "run", "thread", "call", "to", "from", "mailbox", "by", "status", "before", "after")
+MOST = 20  # each is a condition of its own, and databases take only so many
 WORDS = sorted({state[0] for state in (*MESSAGE_STATES.values(), *INBOUND_STATES.values())})
 
 

@@ -12,7 +12,7 @@ from django.db.models import Q
 
 from approvals.models import User
 from approvals.views.turns import summary
-from assistants.models import ApiKey, Assistant
+from assistants.models import ApiKey, Assistant, Run
 from audit.models import Event
 from mailboxes.models import Email
 
@@ -81,10 +81,11 @@ class Step:
     dialogue: list[list[str]] = field(default_factory=list)
 
 
-def of_email(email: Email) -> list[Step]:
-    """Its own events, and what its run came to around them."""
+def of_email(email: Email, person: User) -> list[Step]:
+    """Its own events, and what its run came to around them, if that is a run of its own that they see."""
     about = Q(email_id=email.pk)
-    if email.run_id:
+    run = None if email.is_inbound else email.outbound.run_id
+    if run and Run.objects.visible_to(person).filter(pk=run).exists():
         about |= Q(run_id=email.run_id, action__startswith="run.")
     return told(Event.objects.filter(about).select_related("payload").order_by("seq"))
 
