@@ -92,7 +92,8 @@ def check_open(mailbox: Mailbox) -> None:
         raise Refused(f"{mailbox.address} is read_only; raise its mode before you approve.")
     reason = hold_reason(mailbox)
     if reason is not None:
-        raise Refused(f"Everything is held ({reason}); lift the hold before you approve.", "held")
+        what = mailbox.address if mailbox.held_at else "Everything"
+        raise Refused(f"{what} is held ({reason}); lift the hold before you approve.", "held")
 
 
 def open_mailbox() -> Q:

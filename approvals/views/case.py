@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from approvals import permissions
+from approvals.actions.transitions import check_open
 from approvals.models import Decision, OutboundMessage, User
 from approvals.states import Status
 from approvals.views import settlements, turns
@@ -149,12 +150,13 @@ class Case:
     def settle_denial(self) -> str:
         return permissions.denial(permissions.check_settle, self.user, self.message)
 
-    @property
+    @cached_property
     def approve_denial(self) -> str:
         mine = next((d for d in self.decisions if d.by_id == self.user.pk and d.verdict == "approve"), None)
         if self.is_pending and mine:
             return f"You approved this at {mine.at:%H:%M}; it needs another person."
-        return self.decide_denial
+        shut = permissions.denial(check_open, self.message.email.mailbox) if self.is_pending else ""
+        return self.decide_denial or shut
 
     @property
     def is_last_approval(self) -> bool:

@@ -131,6 +131,8 @@ def test_nothing_is_approved_while_everything_is_held(
     rita: Client, administrator: User, held: OutboundMessage
 ) -> None:
     actions.hold(None, by=administrator, reason="incident")
+    case = rita.get(f"/queue/{held.pk}").content.decode()
+    assert "Everything is held (incident); lift the hold before you approve." in case
     assert "Everything is held (incident)" in press(rita, held, "approve")
     assert status(held) == Status.PENDING
 
