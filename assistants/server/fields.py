@@ -24,7 +24,9 @@ def body_of(request: HttpRequest) -> dict[str, Any]:
         body = json.loads(request.body or b"{}", parse_constant=_no_constant)
     except RequestDataTooBig:
         raise ApiError("The request body is too large.", 413) from None
-    except (ValueError, RecursionError):
+    except RecursionError:
+        raise _too_deep() from None
+    except ValueError:
         raise ApiError("We could not parse the JSON body of your request.") from None
     if not isinstance(body, dict):
         raise ApiError("The body of the request must be a JSON object.")
@@ -35,10 +37,14 @@ def body_of(request: HttpRequest) -> dict[str, Any]:
     return kept
 
 
+def _too_deep() -> ApiError:
+    return ApiError(f"The body of the request is nested more than {MAX_DEPTH} levels deep.")
+
+
 def _check_depth(value: Any, left: int) -> None:
     """Far short of what it takes to exhaust Python's stack, here or wherever the value is written."""
     if not left:
-        raise ApiError(f"The body of the request is nested more than {MAX_DEPTH} levels deep.")
+        raise _too_deep()
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     for item in inner:
         _check_depth(item, left - 1)
