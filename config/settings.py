@@ -35,6 +35,9 @@ WORKER_NAME = os.environ.get("WORKER_NAME", "")
 # write calls a minute per API key; 0 turns the limit off
 WRITE_LIMIT = int(os.environ.get("WRITE_LIMIT") or 600)
 WRITE_BURST = 100
+# seconds after which a run of our own Assistants server expires, e.g. 600 as at OpenAI; 0: never, so that
+# it waits as long as its person takes
+RUN_EXPIRES_AFTER = int(os.environ.get("RUN_EXPIRES_AFTER") or 0)
 SWEEP_EVERY = 5.0  # seconds
 MAX_MESSAGE_BYTES = int(os.environ.get("MAX_MESSAGE_BYTES") or 26_214_400)
 
@@ -203,6 +206,7 @@ CELERY_BEAT_SCHEDULE = {
     for name, task in (
         ("sweep", "approvals.tasks.sweep"),
         ("advance runs", "assistants.server.tasks.advance_runs"),
+        ("tidy runs", "assistants.server.tasks.tidy"),
     )
 }
 

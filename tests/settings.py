@@ -16,6 +16,7 @@ for _name in (
     "DEBUG",
     "ALLOWED_HOSTS",
     "WRITE_LIMIT",
+    "RUN_EXPIRES_AFTER",
 ):
     os.environ.pop(_name, None)
 os.environ["DATA_DIR"] = _data

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from assistants.models import Run as SeenRun
 from assistants.observe import OWN_ROW, record_outputs
+from assistants.server import objects, streams
 from assistants.server.auth import Caller
 from assistants.server.bodies import RUN_OPTIONS
+from assistants.server.ending import end
 from assistants.server.errors import ApiError, not_found
 from assistants.server.models import Assistant, Message, Run, Step, Thread
-from assistants.server.report import end, report
+from assistants.server.report import report
 from audit import nudge
 
 Given = Mapping[str, Any]
@@ -63,7 +67,7 @@ def delete_thread(caller: Caller, thread: Thread) -> None:
         # runs before their thread, in the order in which the engine takes them
         for run in Run.objects.select_for_update().active().filter(thread=thread):
             _check_driver(caller, run, "deletes its thread before it has ended")
-            _cancel(run)
+            end(run, Run.Status.CANCELLED)
         if started := _lock(thread):
             raise ApiError(f"Can't delete {thread.id} while a run {started.id} is active.")
         thread.delete()
@@ -90,6 +94,7 @@ def _started(caller: Caller, start_key: str | None) -> Run | None:
 def _create_run(
     caller: Caller, thread: Thread | None, assistant: Assistant, given: Given, start_key: str | None
 ) -> Run:
+    is_new = thread is None
     if thread is None:
         thread = create_thread(caller, given["thread"])
     elif active := _lock(thread):
@@ -108,10 +113,20 @@ def _create_run(
         options=assistant.options
         | {name: given[name] for name in RUN_OPTIONS if given.get(name) is not None},
         metadata=given.get("metadata", {}),
+        expires_at=_expiry(),
+        stream_after=0 if given.get("stream") else None,
     )
+    if is_new:
+        streams.emit(run, "thread.created", objects.thread(thread))
+    streams.emit_run(run, "created")
     report(run)
     nudge.on_commit("assistants.server.tasks.advance_runs")
     return run
+
+
+def _expiry() -> datetime | None:
+    seconds = settings.RUN_EXPIRES_AFTER
+    return timezone.now() + timedelta(seconds=seconds) if seconds else None
 
 
 def _instructions(assistant: Assistant, given: Given) -> str:
@@ -119,20 +134,26 @@ def _instructions(assistant: Assistant, given: Given) -> str:
     return "\n\n".join(part for part in (own, given.get("additional_instructions")) if part)
 
 
-def submit(caller: Caller, run: Run, outputs: list[dict[str, str]]) -> Run:
+def submit(caller: Caller, run: Run, outputs: list[dict[str, str]], *, stream: bool = False) -> Run:
     """All outputs of the open calls at once. The same outputs once more are the same success."""
     by_call = {one["tool_call_id"]: one["output"] for one in outputs}
     with transaction.atomic():
         run = _held(run)
         _check_driver(caller, run, "submits outputs")
         if _repeats(run, by_call):
+            # whoever asks again for the stream gets the present one from its start
+            if stream and run.stream_after is None:
+                _restream(run, stream=True)
             return run
-        if run.status != Run.Status.REQUIRES_ACTION:
-            raise ApiError(f'Runs in status "{run.status}" do not accept tool outputs.')
-        step = run.steps.filter(status=Step.Status.IN_PROGRESS).latest("seq")
+        # one whose time is up may not have been swept yet
+        status = Run.Status.EXPIRED if run.is_overdue else run.status
+        if status != Run.Status.REQUIRES_ACTION:
+            raise ApiError(f'Runs in status "{status}" do not accept tool outputs.')
+        step = run.open_step
         expected, got = [call["id"] for call in step.calls], [one["tool_call_id"] for one in outputs]
         if sorted(expected) != sorted(got):
             raise ApiError(f"Expected tool outputs for call_ids {expected}, got {got}", param="tool_outputs")
+        _restream(run, stream=stream)
         _resume(run, step, by_call)
     return run
 
@@ -142,11 +163,20 @@ def _repeats(run: Run, outputs: Mapping[str, str]) -> bool:
     return any({call["id"]: call["output"] for call in step.calls} == outputs for step in steps)
 
 
+def _restream(run: Run, *, stream: bool) -> None:
+    """Each stretch of a run, up to where it waits, is streamed if its caller asks for it."""
+    run.stream_after = None
+    if stream:
+        streams.begin(run)
+    run.save(update_fields=["stream_after"])
+
+
 def _resume(run: Run, step: Step, outputs: Mapping[str, str]) -> None:
     now = timezone.now()
     step.calls = [call | {"output": outputs[call["id"]]} for call in step.calls]
     step.status, step.ended_at = Step.Status.COMPLETED, now
     step.save(update_fields=["calls", "status", "ended_at"])
+    streams.emit_step(step)
     run.status, run.due_at, run.tries = Run.Status.QUEUED, now, 0
     run.save(update_fields=["status", "due_at", "tries"])
     record_outputs(run.owner, run.id, outputs)
@@ -158,17 +188,34 @@ def cancel(caller: Caller, run: Run) -> Run:
     with transaction.atomic():
         run = _held(run)
         _check_driver(caller, run, "cancels it")
-        if not run.is_active:
+        if not run.is_active or run.status == Run.Status.CANCELLING:
             raise ApiError(f"Cannot cancel run with status '{run.status}'.")
         _cancel(run)
     return run
 
 
 def _cancel(run: Run) -> None:
-    # a model that is at work on it goes on for nothing: the engine's fence refuses what it brings
-    end(run, Run.Status.CANCELLED)
-    run.save(update_fields=["status", "ended_at"])
-    report(run)
+    """At once, unless a model is at work on it: then its worker ends it, or whoever finds the worker dead."""
+    run.status = Run.Status.CANCELLING
+    is_at_work = bool(run.leased_by) and run.due_at > timezone.now()
+    if is_at_work:
+        run.save(update_fields=["status"])
+        report(run)
+    else:
+        streams.emit_run(run)
+        end(run, Run.Status.CANCELLED)
+
+
+def expire_runs() -> int:
+    """End the runs whose time is up. None has a time unless the setting gives it one."""
+    ended = 0
+    for due in Run.objects.overdue(timezone.now()).order_by("expires_at")[:100]:
+        with transaction.atomic():
+            run = _held(due)
+            if run.is_overdue:
+                end(run, Run.Status.EXPIRED)
+                ended += 1
+    return ended
 
 
 def _held(run: Run) -> Run:

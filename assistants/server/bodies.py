@@ -144,6 +144,7 @@ RUN: dict[str, fields.Check] = (
         "additional_instructions": maybe(text()),
         "additional_messages": maybe(array_of(message, 1000)),
         "tools": maybe(tools),
+        "stream": maybe(fields.flag),
     }
 )
 
@@ -153,6 +154,7 @@ THREAD_AND_RUN: dict[str, fields.Check] = RUN | {
 }
 
 OUTPUTS: dict[str, fields.Check] = {
+    "stream": maybe(fields.flag),
     "tool_outputs": array_of(
         shape({"tool_call_id": text(200), "output": text(512_000)}, required=["tool_call_id", "output"]), 128
     ),

@@ -11,24 +11,28 @@ from assistants.server.turn import Called, Said, Turn
 def turn_of(run: Run) -> Turn:
     limit = run.options.get("max_completion_tokens")
     return Turn(
-        number=next_turn(run),
+        number=_next_turn(run),
         model=run.model,
         instructions=run.instructions,
         conversation=_conversation(run),
         tools=run.tools,
         options=run.options | ({"max_completion_tokens": limit - run.completion_tokens} if limit else {}),
         known=_known(run),
+        streamed=run.stream_after is not None,
     )
 
 
-def next_turn(run: Run) -> int:
-    return (run.steps.aggregate(newest=Max("turn"))["newest"] or 0) + 1
+def _next_turn(run: Run) -> int:
+    """What is still open was left by an earlier attempt at the same turn."""
+    over = run.steps.exclude(status=Step.Status.IN_PROGRESS)
+    return (over.aggregate(newest=Max("turn"))["newest"] or 0) + 1
 
 
-def spent(run: Run) -> str:
-    """The limit of tokens that the run has used up, or ""."""
+def spent(run: Run, over: int = 0) -> str:
+    """The limit of tokens that the run has used up, and by so many more, or ""."""
     used = {"max_prompt_tokens": run.prompt_tokens, "max_completion_tokens": run.completion_tokens}
-    return next((name for name, count in used.items() if count >= (run.options.get(name) or count + 1)), "")
+    limits = {name: limit + over for name in used if (limit := run.options.get(name))}
+    return next((name for name, limit in limits.items() if used[name] >= limit), "")
 
 
 def _conversation(run: Run) -> list[Said | Called]:
@@ -48,7 +52,7 @@ def _conversation(run: Run) -> list[Said | Called]:
 
 
 def _messages(run: Run) -> list[Message]:
-    newest = run.thread.messages.order_by("-seq")
+    newest = run.thread.messages.written().exclude(content=[]).order_by("-seq")
     last = (run.options.get("truncation_strategy") or {}).get("last_messages")
     return list(newest[:last] if last else newest)[::-1]
 

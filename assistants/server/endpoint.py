@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from assistants.server.auth import Caller, identify
 from assistants.server.errors import ApiError
 from assistants.server.fields import body_of
+from audit import watch
 from audit.log import storable
 
 log = logging.getLogger("counterseal.server")
@@ -26,16 +27,16 @@ class Asked:
     query: dict[str, str]
 
 
-Answer = dict[str, Any] | HttpResponse
+Answer = dict[str, Any] | HttpResponseBase
 Handler = Callable[..., Answer]  # (asked, *ids of the path)
 
 
-def endpoint(**handlers: Handler) -> Callable[..., HttpResponse]:
+def endpoint(**handlers: Handler) -> Callable[..., HttpResponseBase]:
     """A view with one handler per method. Callers bring keys: no session, no CSRF token."""
 
     @csrf_exempt
     @login_not_required
-    def view(request: HttpRequest, **ids: str) -> HttpResponse:
+    def view(request: HttpRequest, **ids: str) -> HttpResponseBase:
         try:
             return _answer(request, handlers, ids)
         except ApiError as error:
@@ -47,7 +48,7 @@ def endpoint(**handlers: Handler) -> Callable[..., HttpResponse]:
     return view
 
 
-def _answer(request: HttpRequest, handlers: dict[str, Handler], ids: dict[str, str]) -> HttpResponse:
+def _answer(request: HttpRequest, handlers: dict[str, Handler], ids: dict[str, str]) -> HttpResponseBase:
     caller = identify(request)
     handler = handlers.get(str(request.method))
     if handler is None:
@@ -57,4 +58,9 @@ def _answer(request: HttpRequest, handlers: dict[str, Handler], ids: dict[str, s
     body = body_of(request) if request.method == "POST" else {}
     # PostgreSQL refuses to look for a NUL
     answer = handler(Asked(caller, body, storable(request.GET.dict())), **storable(ids))
-    return answer if isinstance(answer, HttpResponse) else JsonResponse(answer)
+    if isinstance(answer, dict):
+        return JsonResponse(answer)
+    if answer.streaming:
+        # this thread's connection would else be kept until the stream ends
+        watch.let_go()
+    return answer

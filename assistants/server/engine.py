@@ -1,36 +1,31 @@
-"""advance(run): queued -> in_progress -> requires_action | completed | failed | incomplete.
-
-A run is claimed by one conditional UPDATE that moves its `due_at` a lease ahead; `attempts` is the
-fence. A worker that dies leaves a run that becomes due again; one that was overtaken changes nothing.
-"""
+"""advance(run): queued -> in_progress -> requires_action | completed | failed | incomplete."""
 
 from __future__ import annotations
 
 import logging
-import os
-import socket
-from collections.abc import Sequence
+import time
 from datetime import timedelta
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from assistants.models import Connection
 from assistants.server import chat, scripted
-from assistants.server.bodies import written
-from assistants.server.context import next_turn, spent, turn_of
-from assistants.server.models import Message, Run, Step
-from assistants.server.objects import usage
+from assistants.server.context import spent, turn_of
+from assistants.server.ending import close_steps, end
+from assistants.server.leases import Lost, claim, finish_cancel, hold, settle
+from assistants.server.models import Run
+from assistants.server.reading import Reading
 from assistants.server.report import report
-from assistants.server.turn import Call, Json, ModelError, Reply, Turn, check_calls
-from audit.ids import new_id
+from assistants.server.turn import Answer, ModelError, Reply, Turn
+from assistants.server.writing import Writing
 
-LEASE = timedelta(seconds=chat.TIMEOUT + 30)
-TRIES = 4
+RETRIES = 3  # of one turn, unless the connection says otherwise
 # a model that only ever calls tools would otherwise go on for ever, since our driver answers at once
 MOST_TURNS = 100
 BACKOFF = timedelta(seconds=2)
+SHOW_EVERY = 0.05  # seconds: what a model says faster than that is shown together
+LOOK_EVERY = 1.0  # seconds between two looks whether the run is still ours
 
 log = logging.getLogger("counterseal.server")
 
@@ -44,171 +39,113 @@ def drain() -> int:
     return worked
 
 
-def worker_name() -> str:
-    return settings.WORKER_NAME or f"{socket.gethostname()}:{os.getpid()}"[:80]
-
-
-def claim() -> Run | None:
-    now = timezone.now()
-    for run in Run.objects.due(now).order_by("due_at")[:20]:
-        if _claimed(run):
-            return run
-    return None
-
-
-def _claimed(run: Run) -> bool:
-    now = timezone.now()
-    changes = {
-        "status": Run.Status.IN_PROGRESS,
-        "attempts": run.attempts + 1,
-        "tries": run.tries + 1,
-        "due_at": now + LEASE,
-        "leased_by": worker_name(),
-        "started_at": run.started_at or now,
-    }
-    was_queued = run.status == Run.Status.QUEUED
-    with transaction.atomic():
-        won = Run.objects.due(now).filter(pk=run.pk, attempts=run.attempts).update(**changes)
-        if won:
-            _set(run, changes)
-            if was_queued:
-                report(run)
-    return bool(won)
-
-
-def free_leases(owner: str) -> int:
-    """Give up what a former process of this name held; for a worker that starts anew."""
-    return Run.objects.filter(status=Run.Status.IN_PROGRESS, leased_by=owner).update(
-        due_at=timezone.now(), leased_by=""
-    )
-
-
 def advance(run: Run) -> None:
     """One turn of a claimed run. No transaction is open while the model thinks."""
     try:
-        if run.tries > TRIES:
-            raise ModelError(f"The model did not finish this turn in {TRIES} attempts.")
+        _take_turn(run)
+    except Lost:
+        finish_cancel(run)
+
+
+def _take_turn(run: Run) -> None:
+    has_shown = False
+    try:
+        if run.tries > _tries(run):
+            raise ModelError(f"The model did not finish this turn in {_tries(run)} attempts.")
         if limit := spent(run):
             _finish(run, Run.Status.INCOMPLETE, incomplete_reason=limit)
             return
         turn = turn_of(run)
         if turn.number > MOST_TURNS:
             raise ModelError(f"The run was still calling tools after {MOST_TURNS} turns.")
-        reply = _ask(run, turn)
+        writing = Writing(run, turn.number)
+        try:
+            reply = _listen(run, turn, writing)
+        finally:
+            has_shown = writing.has_shown
+        _accept(run, reply, writing)
     except ModelError as error:
-        _give_up_or_retry(run, error)
+        _give_up_or_retry(run, error, has_shown=has_shown)
+    except Lost:
+        raise
     except Exception:
         log.exception("run %s failed", run.id)
-        _give_up_or_retry(run, ModelError("The run failed on an internal error."))
-    else:
-        _accept(run, reply)
+        _give_up_or_retry(run, ModelError("The run failed on an internal error."), has_shown=has_shown)
 
 
-def _ask(run: Run, turn: Turn) -> Reply:
+def _tries(run: Run) -> int:
+    retries = getattr(run.owner.connection, "retries", None)
+    return 1 + (RETRIES if retries is None else int(retries))
+
+
+def _answer(run: Run, turn: Turn) -> Answer:
     connection = run.owner.connection
     if connection is None:
         raise ModelError("This assistant has no model connection.")
     if connection.protocol == Connection.Protocol.SCRIPTED:
-        reply = scripted.reply(connection.script, turn)
-    elif connection.protocol == Connection.Protocol.CHAT_COMPLETIONS:
-        reply = chat.reply(connection, turn)
-    else:
-        raise ModelError(
-            f"The connection {connection.name} is a foreign run server: no model for runs served here."
-        )
-    if not reply.cut_short:
-        check_calls(reply)
+        return scripted.answer(connection.script, turn)
+    if connection.protocol == Connection.Protocol.CHAT_COMPLETIONS:
+        return chat.answer(connection, turn)
+    raise ModelError(
+        f"The connection {connection.name} is a foreign run server: no model for runs served here."
+    )
+
+
+def _listen(run: Run, turn: Turn, writing: Writing) -> Reply:
+    """The model's whole answer, which is shown as it comes."""
+    reply, shown_at = Reply(), 0.0
+    with Reading(_answer(run, turn)) as reading:
+        while not reading.is_over:
+            behind = writing.is_behind
+            for part in reading.wait(SHOW_EVERY if behind else LOOK_EVERY):
+                reply.take(part)
+                writing.take(part)
+            if not writing.is_behind:
+                hold(run)
+            elif time.monotonic() - shown_at >= SHOW_EVERY:
+                writing.show()
+                shown_at = time.monotonic()
+    if reading.error:
+        if writing.is_behind:
+            writing.show()
+        raise reading.error
+    reply.check()
     return reply
 
 
-def _give_up_or_retry(run: Run, error: ModelError) -> None:
-    if error.transient and run.tries < TRIES:
+def _give_up_or_retry(run: Run, error: ModelError, *, has_shown: bool) -> None:
+    # what a reader was shown can't be taken back
+    if error.transient and run.tries < _tries(run) and not has_shown:
+        wait = max(BACKOFF * 2 ** (run.tries - 1), timedelta(seconds=error.wait))
         # the sweep finds it when it is due; its thread does not wait
-        _settle(run, due_at=timezone.now() + BACKOFF * 2 ** (run.tries - 1))
+        if not settle(run, due_at=timezone.now() + wait, leased_by=""):
+            raise Lost
     else:
         _finish(run, Run.Status.FAILED, last_error={"code": error.code, "message": error.message})
 
 
 def _finish(run: Run, status: Run.Status, **changes: object) -> None:
     with transaction.atomic():
-        if _settle(run, status=status, ended_at=timezone.now(), **changes):
-            report(run)
+        if not settle(run, leased_by=""):
+            raise Lost
+        end(run, status, **changes)
 
 
-def _accept(run: Run, reply: Reply) -> None:
-    changes: dict[str, object] = {
-        "prompt_tokens": run.prompt_tokens + reply.prompt_tokens,
-        "completion_tokens": run.completion_tokens + reply.completion_tokens,
+def _accept(run: Run, reply: Reply, writing: Writing) -> None:
+    tokens = {
+        "prompt_tokens": run.prompt_tokens + reply.closing.prompt_tokens,
+        "completion_tokens": run.completion_tokens + reply.closing.completion_tokens,
     }
-    if reply.cut_short:
-        changes |= {"status": Run.Status.INCOMPLETE, "incomplete_reason": "max_completion_tokens"}
-    else:
-        changes |= {"status": Run.Status.REQUIRES_ACTION if reply.calls else Run.Status.COMPLETED}
-    if changes["status"] != Run.Status.REQUIRES_ACTION:
-        changes["ended_at"] = timezone.now()
     with transaction.atomic():
-        if _settle(run, **changes):
-            _write(run, reply)
+        if not settle(run, leased_by="", **tokens):
+            raise Lost
+        waits = writing.finish(reply)
+        if waits:
+            run.status = Run.Status.REQUIRES_ACTION
+            run.save(update_fields=["status"])
+            close_steps(run, but=waits)
             report(run)
-
-
-def _settle(run: Run, **changes: object) -> bool:
-    """Change the run, if this worker still holds it."""
-    changes |= {"leased_by": ""}
-    held = Run.objects.filter(pk=run.pk, attempts=run.attempts, status=Run.Status.IN_PROGRESS)
-    won = held.update(**changes)
-    if won:
-        _set(run, changes)
-    return bool(won)
-
-
-def _set(run: Run, changes: dict[str, object]) -> None:
-    for name, value in changes.items():
-        setattr(run, name, value)
-
-
-def _write(run: Run, reply: Reply) -> None:
-    """The steps of one turn: what the model said, then what it called."""
-    turn, tokens = next_turn(run), usage(reply.prompt_tokens, reply.completion_tokens)
-    calls = [] if reply.cut_short else reply.calls
-    if reply.text:
-        # the tokens of a turn are counted on its last step
-        _say(run, reply, turn, usage(0, 0) if calls else tokens)
-    if calls:
-        _call(run, calls, turn, tokens)
-
-
-def _say(run: Run, reply: Reply, turn: int, tokens: Json) -> None:
-    message = Message.objects.create(
-        thread=run.thread,
-        run=run,
-        role="assistant",
-        content=[written(reply.text)],
-        incomplete_reason="max_tokens" if reply.cut_short else "",
-    )
-    Step.objects.create(
-        run=run,
-        type=Step.Type.MESSAGE,
-        status=Step.Status.COMPLETED,
-        turn=turn,
-        message_id=message.id,
-        usage=tokens,
-        ended_at=timezone.now(),
-    )
-
-
-def _call(run: Run, calls: Sequence[Call], turn: int, tokens: Json) -> None:
-    newest = run.thread.messages.order_by("-seq").values_list("seq", flat=True).first()
-    Step.objects.create(
-        run=run,
-        type=Step.Type.CALLS,
-        status=Step.Status.IN_PROGRESS,
-        turn=turn,
-        calls=[
-            # ids of our own: some servers repeat theirs from turn to turn
-            {"id": new_id("call"), "name": call.name, "arguments": call.arguments, "output": None}
-            for call in calls
-        ],
-        after=newest or 0,
-        usage=tokens,
-    )
+        elif limit := "max_completion_tokens" if reply.closing.cut_short else spent(run, over=1):
+            end(run, Run.Status.INCOMPLETE, incomplete_reason=limit)
+        else:
+            end(run, Run.Status.COMPLETED)

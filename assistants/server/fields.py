@@ -30,8 +30,6 @@ def body_of(request: HttpRequest) -> dict[str, Any]:
         raise ApiError("We could not parse the JSON body of your request.") from None
     if not isinstance(body, dict):
         raise ApiError("The body of the request must be a JSON object.")
-    if body.get("stream"):
-        raise ApiError("Streaming is not supported: leave `stream` out and poll the run.", param="stream")
     _check_depth(body, MAX_DEPTH)
     kept: dict[str, Any] = storable(body)
     return kept

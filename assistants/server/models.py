@@ -57,6 +57,9 @@ class RunQuerySet(models.QuerySet["Run"]):
     def due(self, now: Any) -> Self:
         return self.filter(status__in=Run.OURS, due_at__lte=now)
 
+    def overdue(self, now: Any) -> Self:
+        return self.filter(status__in=Run.EXPIRING, ended_at=None, expires_at__lte=now)
+
 
 class Run(models.Model):
     """One run. It is worked on under a lease: `due_at` in the future, fenced by `attempts`."""
@@ -65,13 +68,16 @@ class Run(models.Model):
         QUEUED = "queued"
         IN_PROGRESS = "in_progress"
         REQUIRES_ACTION = "requires_action"
+        CANCELLING = "cancelling"
         CANCELLED = "cancelled"
         FAILED = "failed"
         COMPLETED = "completed"
         INCOMPLETE = "incomplete"
+        EXPIRED = "expired"
 
-    OURS = (Status.QUEUED, Status.IN_PROGRESS)
+    OURS = (Status.QUEUED, Status.IN_PROGRESS, Status.CANCELLING)
     ACTIVE = (*OURS, Status.REQUIRES_ACTION)
+    EXPIRING = (Status.QUEUED, Status.IN_PROGRESS, Status.REQUIRES_ACTION)
 
     seq = models.BigAutoField(primary_key=True)
     id = models.CharField(max_length=40, unique=True, default=partial(new_id, "run"))
@@ -96,6 +102,9 @@ class Run(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField(null=True)  # null: it waits as long as its person takes
+    # events after this one are the stream that a caller asked for; null: nobody asked for one
+    stream_after = models.BigIntegerField(null=True)
     # the lease
     due_at = models.DateTimeField(default=timezone.now)
     leased_by = models.CharField(max_length=80, blank=True)
@@ -107,13 +116,18 @@ class Run(models.Model):
     class Meta:
         indexes = [
             models.Index(
-                fields=["due_at"], condition=Q(status__in=("queued", "in_progress")), name="run_due"
+                fields=["due_at"],
+                condition=Q(status__in=("queued", "in_progress", "cancelling")),
+                name="run_due",
+            ),
+            models.Index(
+                fields=["expires_at"], condition=Q(expires_at__isnull=False, ended_at=None), name="run_expiry"
             ),
         ]
         constraints = [
             models.UniqueConstraint(
                 fields=["thread"],
-                condition=Q(status__in=("queued", "in_progress", "requires_action")),
+                condition=Q(status__in=("queued", "in_progress", "requires_action", "cancelling")),
                 name="one_active_run_per_thread",
             ),
             models.UniqueConstraint(fields=["owner", "start_key"], name="run_started_once"),
@@ -126,8 +140,29 @@ class Run(models.Model):
     def is_active(self) -> bool:
         return self.status in self.ACTIVE
 
+    @property
+    def is_overdue(self) -> bool:
+        is_up = self.expires_at is not None and self.expires_at <= timezone.now()
+        return is_up and self.status in self.EXPIRING
+
+    @property
+    def open_step(self) -> Step:
+        """That whose calls a waiting run waits for."""
+        return self.steps.filter(type=Step.Type.CALLS, status=Step.Status.IN_PROGRESS).latest("seq")
+
+
+class MessageQuerySet(models.QuerySet["Message"]):
+    def written(self) -> Self:
+        """Those that nobody is still writing."""
+        return self.exclude(status=Message.Status.IN_PROGRESS)
+
 
 class Message(models.Model):
+    class Status(models.TextChoices):
+        IN_PROGRESS = "in_progress"  # a model is writing it; its content comes at the end
+        COMPLETED = "completed"
+        INCOMPLETE = "incomplete"
+
     seq = models.BigAutoField(primary_key=True)
     id = models.CharField(max_length=40, unique=True, default=partial(new_id, "msg"))
     thread = models.ForeignKey(Thread, models.CASCADE, related_name="messages")
@@ -135,9 +170,13 @@ class Message(models.Model):
     role = models.CharField(max_length=10)
     content = models.JSONField()  # content blocks, as they are given out
     attachments = models.JSONField(default=list)
+    status = models.CharField(max_length=12, choices=Status.choices, default=Status.COMPLETED)
     incomplete_reason = models.CharField(max_length=20, blank=True)
     metadata = models.JSONField(default=dict)
     created_at = models.DateTimeField(default=timezone.now)
+    ended_at = models.DateTimeField(null=True)  # null: when it was created
+
+    objects = MessageQuerySet.as_manager()
 
     def __str__(self) -> str:
         return self.id
@@ -158,6 +197,8 @@ class Step(models.Model):
         IN_PROGRESS = "in_progress"
         COMPLETED = "completed"
         CANCELLED = "cancelled"
+        FAILED = "failed"
+        EXPIRED = "expired"
 
     seq = models.BigAutoField(primary_key=True)
     id = models.CharField(max_length=40, unique=True, default=partial(new_id, "step"))
@@ -170,9 +211,28 @@ class Step(models.Model):
     # the thread's newest message when the calls were made: their place in the conversation
     after = models.BigIntegerField(default=0)
     usage = models.JSONField(null=True)
+    last_error = models.JSONField(null=True)  # {"code", "message"}
     metadata = models.JSONField(default=dict)
     created_at = models.DateTimeField(default=timezone.now)
     ended_at = models.DateTimeField(null=True)
 
     def __str__(self) -> str:
         return f"{self.id} {self.status}"
+
+
+class StreamEvent(models.Model):
+    """A server-sent event of a run that somebody streams. Rows, because the engine may be another process
+    than the one that holds the connection; they are swept away soon.
+    """
+
+    seq = models.BigAutoField(primary_key=True)
+    run = models.ForeignKey(Run, models.CASCADE, related_name="events", db_index=False)
+    name = models.CharField(max_length=40)
+    data = models.TextField()  # JSON in ASCII, one line
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["run", "seq"], name="stream_of_run")]
+
+    def __str__(self) -> str:
+        return self.name

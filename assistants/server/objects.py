@@ -48,17 +48,16 @@ def thread(row: Thread) -> Json:
 
 
 def message(row: Message) -> Json:
-    created = seconds(row.created_at)
-    incomplete = {"reason": row.incomplete_reason} if row.incomplete_reason else None
+    ended = seconds(row.ended_at or row.created_at)
     return {
         "id": row.id,
         "object": "thread.message",
-        "created_at": created,
+        "created_at": seconds(row.created_at),
         "thread_id": row.thread.id,
-        "status": "incomplete" if incomplete else "completed",
-        "completed_at": None if incomplete else created,
-        "incomplete_at": created if incomplete else None,
-        "incomplete_details": incomplete,
+        "status": row.status,
+        "completed_at": ended if row.status == Message.Status.COMPLETED else None,
+        "incomplete_at": ended if row.status == Message.Status.INCOMPLETE else None,
+        "incomplete_details": {"reason": row.incomplete_reason} if row.incomplete_reason else None,
         "role": row.role,
         "content": row.content,
         "assistant_id": row.run.assistant_id if row.run else None,
@@ -90,11 +89,11 @@ def run(row: Run) -> Json:
 
 def _moments(row: Run) -> Json:
     ended, status = seconds(row.ended_at), row.status
+    may_expire = row.is_active or status == Run.Status.EXPIRED
     return {
         "created_at": seconds(row.created_at),
         "started_at": seconds(row.started_at),
-        # a run that waits for a person never expires
-        "expires_at": None,
+        "expires_at": seconds(row.expires_at) if may_expire else None,
         "completed_at": ended if status in (Run.Status.COMPLETED, Run.Status.INCOMPLETE) else None,
         "cancelled_at": ended if status == Run.Status.CANCELLED else None,
         "failed_at": ended if status == Run.Status.FAILED else None,
@@ -122,14 +121,13 @@ def usage(prompt: int, completion: int) -> Json:
 def _required_action(row: Run) -> Json | None:
     if row.status != Run.Status.REQUIRES_ACTION:
         return None
-    step = row.steps.filter(status=Step.Status.IN_PROGRESS).latest("seq")
     calls = [
         {
             "id": call["id"],
             "type": "function",
             "function": {"name": call["name"], "arguments": call["arguments"]},
         }
-        for call in step.calls
+        for call in row.open_step.calls
     ]
     return {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": calls}}
 
@@ -146,11 +144,11 @@ def step(row: Step) -> Json:
         "type": row.type,
         "status": row.status,
         "step_details": _details(row),
-        "last_error": None,
+        "last_error": row.last_error,
         "completed_at": ended if row.status == Step.Status.COMPLETED else None,
         "cancelled_at": ended if row.status == Step.Status.CANCELLED else None,
-        "failed_at": None,
-        "expired_at": None,
+        "failed_at": ended if row.status == Step.Status.FAILED else None,
+        "expired_at": ended if row.status == Step.Status.EXPIRED else None,
         "usage": row.usage if row.ended_at else None,
         "metadata": row.metadata,
     }

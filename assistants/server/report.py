@@ -1,19 +1,19 @@
-"""Every change of a run of ours is seen by the rest of the project in the transaction that makes it."""
+"""Every change of a run of ours is seen, in the transaction that makes it, by the rest of the project and
+by whoever streams it.
+"""
 
 from __future__ import annotations
 
-from django.utils import timezone
-
 from assistants.observe import SeenCall, Snapshot, observe
-from assistants.server.models import Run, Step
+from assistants.server import streams
+from assistants.server.models import Run
 
 TRANSCRIPT = 200  # messages, the newest
 
 
 def report(run: Run) -> None:
-    open_steps = run.steps.filter(type=Step.Type.CALLS, status=Step.Status.IN_PROGRESS)
-    calls = [call for step in open_steps for call in step.calls]
-    newest = run.thread.messages.order_by("-seq")[:TRANSCRIPT]
+    streams.emit_run(run)
+    newest = run.thread.messages.written().order_by("-seq")[:TRANSCRIPT]
     observe(
         run.owner,
         run.made_by,
@@ -22,7 +22,7 @@ def report(run: Run) -> None:
             thread_id=run.thread.id,
             remote_assistant_id=run.assistant_id,
             status=run.status,
-            calls=[SeenCall(call["id"], call["name"], call["arguments"]) for call in calls],
+            calls=_open_calls(run),
             transcript=[
                 {"role": one.role, "text": one.text, "at": one.created_at.isoformat()}
                 for one in reversed(newest)
@@ -33,9 +33,7 @@ def report(run: Run) -> None:
     )
 
 
-def end(run: Run, status: Run.Status) -> None:
-    """The fields of a run that has ended, and of what it left open; the caller saves the run."""
-    run.status, run.ended_at = status, timezone.now()
-    run.steps.filter(status=Step.Status.IN_PROGRESS).update(
-        status=Step.Status.CANCELLED, ended_at=run.ended_at
-    )
+def _open_calls(run: Run) -> list[SeenCall]:
+    if run.status != Run.Status.REQUIRES_ACTION:
+        return []
+    return [SeenCall(call["id"], call["name"], call["arguments"]) for call in run.open_step.calls]

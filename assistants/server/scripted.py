@@ -2,37 +2,58 @@
 
 A script is a list of turns tried in order; the first whose `when` fits wins:
 [{"when": {"contains": text, "tool_result_contains": text, "turn": n}, "calls": [{"name", "arguments"}]}
- or {"when": …, "say": text, "delay_ms": n}]
+ or {"when": …, "say": text, "delay_ms": n, "word_ms": n}]
+`delay_ms` passes before it answers, `word_ms` before each further word that a reader is to see coming.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from assistants.server.turn import Call, Called, Reply, Said, Turn
+from assistants.server.turn import Answer, Called, Piece, Said, Turn
 
 NOTHING_FITS = "The script of this scripted model has no turn that fits here."
-LONGEST_DELAY = 60_000  # ms; well under the engine's lease
+LONGEST_DELAY = 60_000  # ms
 
 Problem = tuple[str, str]  # (path within the script, what is wrong there)
 
 
-def reply(script: Sequence[Mapping[str, Any]], turn: Turn) -> Reply:
-    scene = next((scene for scene in script if _fits(scene.get("when") or {}, turn)), None)
-    if scene is None:
-        return Reply(NOTHING_FITS)
-    time.sleep(min(scene.get("delay_ms", 0), LONGEST_DELAY) / 1000)
+def answer(script: Sequence[Mapping[str, Any]], turn: Turn) -> Answer:
+    nothing: Mapping[str, Any] = {"say": NOTHING_FITS}
+    scene = next((scene for scene in script if _fits(scene.get("when") or {}, turn)), nothing)
+    _pause(scene.get("delay_ms", 0))
+    for number, piece in enumerate(_pieces(scene, turn)):
+        if number:
+            _pause(scene.get("word_ms", 0))
+        yield piece
+
+
+def _pause(milliseconds: int) -> None:
+    time.sleep(min(milliseconds, LONGEST_DELAY) / 1000)
+
+
+def _pieces(scene: Mapping[str, Any], turn: Turn) -> Iterator[Piece]:
+    split = _words if turn.streamed else _whole
     if "say" in scene:
-        return Reply(scene["say"])
+        yield from (Piece(word) for word in split(scene["say"]))
+        return
     known = _known(turn)
-    return Reply(
-        calls=[
-            Call(call["name"], json.dumps(_fill(call.get("arguments", {}), known))) for call in scene["calls"]
-        ]
-    )
+    for number, call in enumerate(scene["calls"]):
+        yield Piece(call=number, name=call["name"])
+        arguments = json.dumps(_fill(call.get("arguments", {}), known))
+        yield from (Piece(call=number, arguments=word) for word in split(arguments))
+
+
+def _whole(text: str) -> list[str]:
+    return [text]
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\s*\S+\s*", text) or [text]
 
 
 def _fits(when: Mapping[str, Any], turn: Turn) -> bool:
@@ -102,15 +123,16 @@ def _check_scene(scene: Any, path: str) -> Iterator[Problem]:
     if not isinstance(scene, dict):
         yield path, "must be an object"
         return
-    yield from _unknown(scene, {"when", "calls", "say", "delay_ms"}, path)
+    yield from _unknown(scene, {"when", "calls", "say", "delay_ms", "word_ms"}, path)
     if ("calls" in scene) == ("say" in scene):
         yield path, "must have either calls or say"
     if "when" in scene:
         yield from _check_when(scene["when"], f"{path}.when")
     if not isinstance(scene.get("say", ""), str):
         yield f"{path}.say", "must be a text"
-    if not _is_whole(scene.get("delay_ms", 0), 0, LONGEST_DELAY):
-        yield f"{path}.delay_ms", f"must be a whole number of milliseconds, at most {LONGEST_DELAY}"
+    for name in ("delay_ms", "word_ms"):
+        if not _is_whole(scene.get(name, 0), 0, LONGEST_DELAY):
+            yield f"{path}.{name}", f"must be a whole number of milliseconds, at most {LONGEST_DELAY}"
     if "calls" in scene:
         yield from _check_calls(scene["calls"], f"{path}.calls")
 

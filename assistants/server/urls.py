@@ -4,25 +4,33 @@ from __future__ import annotations
 
 from django.urls import path
 
-from assistants.server import views
+from assistants.server.endpoint import Asked, endpoint
+from assistants.server.errors import ApiError
+from assistants.server.views import assistants, runs, threads
 
 THREAD = "threads/<str:thread_id>"
 RUN = f"{THREAD}/runs/<str:run_id>"
 
-urlpatterns = [
-    path("assistants", views.assistants),
-    path("assistants/<str:assistant_id>", views.assistant),
-    path("threads", views.threads),
+
+def unknown(_asked: Asked, path: str) -> dict[str, object]:
+    raise ApiError(f"There is nothing at /openai/v1/{path}.", 404, code="unknown_url")
+
+
+ROUTES = {
+    "assistants": assistants.assistants,
+    "assistants/<str:assistant_id>": assistants.assistant,
+    "threads": threads.threads,
     # before the thread whose id would be `runs`
-    path("threads/runs", views.thread_and_run),
-    path(THREAD, views.thread),
-    path(f"{THREAD}/messages", views.messages),
-    path(f"{THREAD}/messages/<str:message_id>", views.message),
-    path(f"{THREAD}/runs", views.runs),
-    path(RUN, views.run),
-    path(f"{RUN}/cancel", views.cancelled),
-    path(f"{RUN}/submit_tool_outputs", views.submitted),
-    path(f"{RUN}/steps", views.steps),
-    path(f"{RUN}/steps/<str:step_id>", views.step),
-    path("<path:path>", views.nowhere),
-]
+    "threads/runs": runs.thread_and_run,
+    THREAD: threads.thread,
+    f"{THREAD}/messages": threads.messages,
+    f"{THREAD}/messages/<str:message_id>": threads.message,
+    f"{THREAD}/runs": runs.runs,
+    RUN: runs.run,
+    f"{RUN}/cancel": runs.cancelled,
+    f"{RUN}/submit_tool_outputs": runs.submitted,
+    f"{RUN}/steps": runs.steps,
+    f"{RUN}/steps/<str:step_id>": runs.step,
+    "<path:path>": endpoint(GET=unknown, POST=unknown, PUT=unknown, PATCH=unknown, DELETE=unknown),
+}
+urlpatterns = [path(route, view) for route, view in ROUTES.items()]

@@ -11,8 +11,8 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from approvals import outbox
-from assistants import actions as assistant_actions
-from assistants.server import engine
+from assistants import polling
+from assistants.server import leases
 from config.embedded import run
 from mailboxes import delivery
 
@@ -80,5 +80,5 @@ def _way_out() -> str:
 def _free_leases() -> None:
     """What the last process of this install held when it ended, or was killed."""
     outbox.free_leases()
-    assistant_actions.free_leases()
-    engine.free_leases(engine.worker_name())
+    polling.free_leases()
+    leases.free_leases(leases.worker_name())

@@ -2,19 +2,51 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from openai.types.chat import ChatCompletion
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
+from assistants.models import Assistant
+from tests import factories
+from tests.servers import AsgiServer
 
 Json = dict[str, Any]
+SECRET = "sk-connection-secret"
+
+
+class Streamed:
+    """An answer as server-sent events: chunks, bytes as they are, and events that are waited for."""
+
+    def __init__(self, *parts: Json | bytes | threading.Event) -> None:
+        self.parts = parts
 
 
 class FakeModel:
-    """Answers each request with the next of `.answers`: a message, or (status, body). Keeps `.requests`."""
+    """Answers each request with the next of `.answers`: a message, (status, body), (status, body, headers)
+    or Streamed. Keeps `.requests`.
+    """
+
+    @classmethod
+    @contextmanager
+    def behind(cls, assistant: Assistant, **fields: Any) -> Iterator[FakeModel]:
+        fake = cls()
+        with AsgiServer.running(fake) as server:
+            connection = factories.a_connection(
+                protocol="chat_completions", base_url=f"{server.url}/v1", model="served", **fields
+            )
+            connection.api_key = SECRET
+            connection.save()
+            assistant.connection = connection
+            assistant.save()
+            yield fake
 
     def __init__(self) -> None:
-        self.answers: list[Json | tuple[int, bytes]] = []
+        self.answers: list[Json | tuple[Any, ...] | Streamed] = []
         self.requests: list[Json] = []
         self.keys: list[str] = []
 
@@ -27,16 +59,54 @@ class FakeModel:
         self.keys.append(headers[b"authorization"].decode())
         assert scope["path"] == "/v1/chat/completions"
         self.requests.append(json.loads(body))
-        status, answer = self._next()
-        content_type = b"application/json" if answer[:1] == b"{" else b"text/html"
-        await send(
-            {"type": "http.response.start", "status": status, "headers": [(b"content-type", content_type)]}
-        )
-        await send({"type": "http.response.body", "body": answer})
-
-    def _next(self) -> tuple[int, bytes]:
         answer = self.answers.pop(0)
-        return (200, json.dumps(completion(**answer)).encode()) if isinstance(answer, dict) else answer
+        if isinstance(answer, Streamed):
+            await self._stream(send, answer.parts)
+            return
+        if isinstance(answer, dict):
+            answer = (200, json.dumps(completion(**answer)).encode())
+        status, text, headers = (*answer, {})[:3]
+        kind = b"application/json" if text[:1] == b"{" else b"text/html"
+        sent = [(b"content-type", kind), *((k.encode(), v.encode()) for k, v in headers.items())]
+        await send({"type": "http.response.start", "status": status, "headers": sent})
+        await send({"type": "http.response.body", "body": text})
+
+    async def _stream(self, send: Any, parts: Iterable[Json | bytes | threading.Event]) -> None:
+        headers = [(b"content-type", b"text/event-stream")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for part in parts:
+            if isinstance(part, threading.Event):
+                assert await asyncio.to_thread(part.wait, 30)
+                continue
+            body = part if isinstance(part, bytes) else f"data: {json.dumps(part)}\n\n".encode()
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+
+def chunk(text: str | None = None, finish: str | None = None, **delta: Any) -> Json:
+    made = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "served",
+        "choices": [{"index": 0, "delta": {"content": text} | delta, "finish_reason": finish}],
+    }
+    ChatCompletionChunk.model_validate(made)
+    return made
+
+
+def call_chunk(index: int, name: str | None = None, arguments: str = "", id: str | None = None) -> Json:
+    function = {"arguments": arguments} | ({"name": name} if name else {})
+    call = {"index": index, "type": "function", "function": function} | ({"id": id} if id else {})
+    return chunk(tool_calls=[call])
+
+
+def usage_chunk(prompt: Any = 11, completion: Any = 7) -> Json:
+    usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": 18}
+    return chunk() | {"choices": [], "usage": usage}
+
+
+DONE = b"data: [DONE]\n\n"
 
 
 def completion(

@@ -12,29 +12,14 @@ from django.utils import timezone
 
 from assistants.models import Assistant, Connection
 from assistants.server.models import Run
-from tests import factories
 from tests.assistants.server.conftest import TOOLS, Client, advanced, answer, open_calls, said, start
-from tests.assistants.server.fake_model import FakeModel
-from tests.servers import AsgiServer
-
-SECRET = "sk-connection-secret"
+from tests.assistants.server.fake_model import SECRET, FakeModel
 
 
 @pytest.fixture
 def model(assistant: Assistant) -> Iterator[FakeModel]:
     """The model behind the assistant."""
-    fake = FakeModel()
-    with AsgiServer.running(fake) as server:
-        connection = factories.a_connection(
-            protocol="chat_completions",
-            base_url=f"{server.url}/v1",
-            model="served",
-            models_served={"gpt-4o": "small"},
-        )
-        connection.api_key = SECRET
-        connection.save()
-        assistant.connection = connection
-        assistant.save()
+    with FakeModel.behind(assistant, models_served={"gpt-4o": "small"}) as fake:
         yield fake
 
 

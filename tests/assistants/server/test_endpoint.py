@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.http import JsonResponse
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 
@@ -38,6 +39,7 @@ def test_an_error_of_our_own_has_the_shape_of_any_other_and_tells_nothing(api_ke
 
     headers = {"authorization": f"Bearer {api_key.secret}"}  # type: ignore[attr-defined]
     response = endpoint(GET=broken)(RequestFactory(headers=headers).get("/"))
+    assert isinstance(response, JsonResponse)
     assert response.status_code == 500
     error = json.loads(response.content)["error"]
     assert error["type"] == "server_error"

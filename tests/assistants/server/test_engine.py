@@ -13,19 +13,19 @@ from django.utils import timezone
 
 from assistants.models import Assistant, ToolCall
 from assistants.models import Run as SeenRun
-from assistants.server import engine
+from assistants.server import engine, leases
 from assistants.server.actions import cancel, create_run, submit
 from assistants.server.auth import Caller
 from assistants.server.bodies import content
 from assistants.server.models import Assistant as Configured
 from assistants.server.models import Message, Run, Step
-from assistants.server.turn import Reply
 from tests import factories
 from tests.assistants.server.conftest import TOOLS
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
 Script = list[dict[str, Any]]
+TRIES = engine.RETRIES + 1
 HELLO: Script = [{"say": "Hello."}]
 CALL: Script = [{"when": {"turn": 1}, "calls": [{"name": "check_inbox"}]}, {"say": "Done."}]
 
@@ -51,7 +51,7 @@ def begin(caller: Caller) -> Callable[..., Run]:
 
 
 def claimed() -> Run:
-    run = engine.claim()
+    run = leases.claim()
     assert run
     return run
 
@@ -59,7 +59,7 @@ def claimed() -> Run:
 def test_a_claimed_run_is_nobody_elses_until_its_lease_ends(begin: Callable[..., Run]) -> None:
     run = begin(HELLO)
     claimed()
-    assert engine.claim() is None
+    assert leases.claim() is None
     Run.objects.filter(pk=run.pk).update(due_at=timezone.now())
     again = claimed()
     assert (again.pk, again.attempts) == (run.pk, 2)
@@ -79,8 +79,8 @@ def test_a_worker_that_was_overtaken_changes_nothing(begin: Callable[..., Run]) 
 def test_a_worker_that_starts_anew_frees_what_its_predecessor_held(begin: Callable[..., Run]) -> None:
     begin(HELLO)
     claimed()
-    assert engine.free_leases("somebody else") == 0
-    assert engine.free_leases(engine.worker_name()) == 1
+    assert leases.free_leases("somebody else") == 0
+    assert leases.free_leases(leases.worker_name()) == 1
     assert claimed().attempts == 2
 
 
@@ -97,7 +97,7 @@ def test_what_the_model_brings_after_a_cancel_is_dropped(begin: Callable[..., Ru
 
 def test_a_turn_that_never_ends_is_given_up(begin: Callable[..., Run]) -> None:
     run = begin(HELLO)
-    for _ in range(engine.TRIES):
+    for _ in range(TRIES):
         claimed()
         Run.objects.update(due_at=timezone.now())
     assert engine.drain() == 1
@@ -109,7 +109,7 @@ def test_a_turn_that_never_ends_is_given_up(begin: Callable[..., Run]) -> None:
 
 def test_a_new_turn_has_its_attempts_again(begin: Callable[..., Run], caller: Caller) -> None:
     run = begin(CALL)
-    Run.objects.update(tries=engine.TRIES - 1)
+    Run.objects.update(tries=TRIES - 1)
     engine.drain()
     submit(caller, run, [{"tool_call_id": Step.objects.get().calls[0]["id"], "output": "x"}])
     run.refresh_from_db()
@@ -247,15 +247,6 @@ def test_a_run_that_has_used_up_its_tokens_ends_incomplete(begin: Callable[..., 
     engine.drain()
     run.refresh_from_db()
     assert (run.status, run.incomplete_reason) == ("incomplete", limit)
-
-
-def test_an_answer_cut_short_is_kept_and_its_calls_are_not(begin: Callable[..., Run]) -> None:
-    run = begin(HELLO)
-    engine._accept(claimed(), Reply("Half of", [], 10, 20, cut_short=True))
-    run.refresh_from_db()
-    assert (run.status, run.incomplete_reason) == ("incomplete", "max_completion_tokens")
-    assert (run.prompt_tokens, run.completion_tokens) == (10, 20)
-    assert Message.objects.get(run=run).incomplete_reason == "max_tokens"
 
 
 def test_runs_are_taken_in_the_order_in_which_they_are_due(begin: Callable[..., Run]) -> None:

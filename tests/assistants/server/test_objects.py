@@ -146,7 +146,7 @@ def test_what_postgresql_cannot_store_is_replaced(client: Client) -> None:
         ),
         ("threads", {"tool_resources": []}, "tool_resources"),
         ("threads/runs", {}, "assistant_id"),
-        ("threads/runs", {"assistant_id": "a", "stream": True}, "stream"),
+        ("threads/runs", {"assistant_id": "a", "stream": "yes"}, "stream"),
         ("threads/runs", {"assistant_id": "a", "tool_choice": "maybe"}, "tool_choice"),
         (
             "threads/runs",

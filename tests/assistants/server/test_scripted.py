@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assistants.server.bodies import written
-from assistants.server.scripted import NOTHING_FITS, reply, validate
-from assistants.server.turn import Called, Said, Turn
+from assistants.server.scripted import NOTHING_FITS, answer, validate
+from assistants.server.turn import Called, Piece, Reply, Said, Turn
 
 
 def user(text: str) -> Said:
@@ -27,6 +28,13 @@ def answered(*outputs: str, this_run: bool = True) -> Called:
 
 def turn(*conversation: Said | Called, number: int = 1, **known: str) -> Turn:
     return Turn(number, "m", "", conversation, [], {}, known)
+
+
+def reply(script: Any, asked: Turn) -> Reply:
+    whole = Reply()
+    for part in answer(script, asked):
+        whole.take(part)
+    return whole
 
 
 def say(when: dict[str, Any] | None, text: str) -> dict[str, Any]:
@@ -69,6 +77,16 @@ def test_where_nothing_fits_the_run_says_so() -> None:
     assert reply([say({"turn": 5}, "x")], turn(user("hello"))).text == NOTHING_FITS
 
 
+def test_to_a_reader_it_speaks_word_by_word() -> None:
+    asked = replace(turn(user("x")), streamed=True)
+    pieces = list(answer([{"say": " One moment,\nplease. "}], asked))
+    assert pieces == [Piece(" One "), Piece("moment,\n"), Piece("please. ")]
+    name, *arguments = answer(CALL, asked)
+    assert name == Piece(call=0, name="f")
+    assert len(arguments) > 1
+    assert reply(CALL, asked).calls == reply(CALL, turn(user("x"))).calls
+
+
 CALL = [
     {"calls": [{"name": "f", "arguments": {"a": ["{email_id} in {mailbox_id}"], "b": 1, "c": "{other} {x"}}]}
 ]
@@ -107,7 +125,13 @@ def test_a_good_script_has_no_problems() -> None:
     when = {"contains": "a", "tool_result_contains": "b", "turn": 1}
     calls = [{"name": "send_email", "arguments": {"to": "x"}}, {"name": "check_inbox"}]
     assert (
-        validate([{"when": when, "calls": calls}, {"say": "Done", "delay_ms": 10}, {"when": {}, "say": ""}])
+        validate(
+            [
+                {"when": when, "calls": calls},
+                {"say": "Done", "delay_ms": 10, "word_ms": 5},
+                {"when": {}, "say": ""},
+            ]
+        )
         == []
     )
 
@@ -122,6 +146,7 @@ def test_a_good_script_has_no_problems() -> None:
         ([{"say": 7}], ["[0].say"]),
         ([{"say": "a", "sya": "b"}], ["[0].sya"]),
         ([{"say": "a", "delay_ms": 1.5}, {"say": "a", "delay_ms": 60_001}], ["[0].delay_ms", "[1].delay_ms"]),
+        ([{"say": "a", "word_ms": -1}], ["[0].word_ms"]),
         ([{"say": "a", "when": "x"}], ["[0].when"]),
         (
             [{"say": "a", "when": {"turn": 0, "contains": 1, "if": 2}}],
@@ -153,5 +178,5 @@ json_like = st.recursive(
 def test_a_script_without_problems_always_answers(script: Any) -> None:
     if not validate(script):
         for scene in script:
-            scene.pop("delay_ms", None)
+            scene |= {"delay_ms": 0, "word_ms": 0}
         reply(script, turn(user("x"), answered("y")))
