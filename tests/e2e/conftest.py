@@ -1,7 +1,8 @@
-"""A browser that complains: any console error, refused request or uncaught exception fails the test."""
+"""The workers of `up`, and a browser that complains: any console error or refused request is a failure."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -9,11 +10,26 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 
 from approvals import sign_in
 from approvals.models import User
+from config.celery import app
+from config.embedded.lanes import LANES, Lane
 from tests.servers import AsgiServer
 
 WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 
 Opens = Callable[..., Page]
+
+
+@pytest.fixture
+def workers(transactional_db: None) -> Iterator[None]:
+    """The same worker threads that `up` runs."""
+    app.loader.import_default_modules()
+    lanes = [Lane(app, task, threads) for task, threads in LANES.items()]
+    for lane in lanes:
+        lane.start()
+    yield
+    for lane in lanes:
+        lane.stop()
+    assert all(lane.join(time.monotonic() + 20) for lane in lanes)
 
 
 @pytest.fixture

@@ -14,8 +14,6 @@ from approvals import gate
 from approvals.models import OutboundMessage
 from assistants.models import ApiKey, Assistant
 from audit.models import Event
-from config.celery import app
-from config.embedded.lanes import LANES, Lane
 from mailboxes.models import Email, Mailbox
 from tests import factories
 from tests.e2e.page import Program
@@ -24,19 +22,6 @@ from tests.servers import AsgiServer, RecordingServer
 pytestmark = pytest.mark.slow
 
 Answer = tuple[Any, str]  # the run, and its last message
-
-
-@pytest.fixture
-def workers(transactional_db: None) -> Iterator[None]:
-    """The same worker threads that `up` runs."""
-    app.loader.import_default_modules()
-    lanes = [Lane(app, task, threads) for task, threads in LANES.items()]
-    for lane in lanes:
-        lane.start()
-    yield
-    for lane in lanes:
-        lane.stop()
-    assert all(lane.join(time.monotonic() + 20) for lane in lanes)
 
 
 @pytest.fixture

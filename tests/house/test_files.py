@@ -57,7 +57,8 @@ def test_the_readme_is_short() -> None:
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))]
+    "document",
+    ["README.md", "CONTRIBUTING.md", *(str(p.relative_to(ROOT)) for p in sorted(ROOT.glob("docs/**/*.md")))],
 )
 def test_links_between_pages_lead_somewhere(document: str) -> None:
     targets = re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", read(document))
