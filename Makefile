@@ -117,4 +117,4 @@ coverage: setup-dev  ## the tests on SQLite with branch coverage, templates incl
 	@$(BIN)/coverage report --include='$(CORE)' --fail-under=100
 
 # where every branch is a promise
-CORE := approvals/policy.py,approvals/states.py,approvals/actions/*,approvals/outbox.py,approvals/effects.py,approvals/permissions.py
+CORE := approvals/policy.py,approvals/states.py,approvals/actions/*,approvals/outbox.py,approvals/effects/*,approvals/permissions.py,assistants/reconcile.py

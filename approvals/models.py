@@ -11,9 +11,9 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from approvals.states import Status
-from assistants.models import ApiKey, Assistant, Integration, Run
+from assistants.models import ApiKey, Assistant, Connection, Integration, Run
 from audit.ids import new_id
-from mailboxes.models import Email, Mailbox
+from mailboxes.models import Conversation, Email, Mailbox
 
 
 class UserManager(BaseUserManager["User"]):
@@ -124,6 +124,27 @@ class MailboxAssistant(models.Model):
 
     def __str__(self) -> str:
         return f"{self.assistant_id} in {self.mailbox_id}"
+
+
+class ConversationThread(models.Model):
+    """The assistant's thread in which an email conversation goes on."""
+
+    conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="threads")
+    assistant = models.ForeignKey(Assistant, models.CASCADE, related_name="conversation_threads")
+    # a thread is known at one far side only; an assistant that moves to another begins anew there
+    connection = models.ForeignKey(Connection, models.CASCADE, null=True, related_name="+")
+    thread_id = models.CharField(max_length=200)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["conversation", "assistant", "connection"], name="conversation_thread_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.conversation_id} {self.thread_id}"
 
 
 class OutboundMessageQuerySet(models.QuerySet["OutboundMessage"]):
@@ -265,6 +286,7 @@ class OutboxEntry(models.Model):
         START_RUN = "start_run"
         RECEIVE_EMAIL = "receive_email"
         SEND_COPY = "send_copy"
+        READ_WEBHOOK = "read_webhook"
 
     id = models.BigAutoField(primary_key=True)
     kind = models.CharField(max_length=20, choices=Kind.choices)

@@ -7,7 +7,7 @@ from typing import Any
 
 from approvals.errors import NotPermitted
 from approvals.models import MailboxAssistant, OutboundMessage, User
-from assistants.models import ApiKey, Assistant, Scope
+from assistants.models import ApiKey, Assistant, Run, Scope
 from mailboxes.models import Email, Mailbox
 
 Decider = User | ApiKey
@@ -73,6 +73,13 @@ def check_start_run(actor: User, assistant: Assistant) -> None:
     within = MailboxAssistant.objects.filter(actor.mailbox_reach("mailbox"), assistant=assistant)
     if not actor.all_mailboxes and not within.exists():
         raise NotPermitted(f"{assistant.name} works in no mailbox of yours.")
+
+
+def check_drive(actor: User, run: Run) -> None:
+    """Adopting a run, retrying its resume, telling it more: as starting one."""
+    check_start_run(actor, run.assistant)
+    if not Run.objects.visible_to(actor).filter(pk=run.pk).exists():
+        raise NotPermitted("This run is about a mailbox that is not among yours.")
 
 
 def check_scope(actor: Sender | ApiKey, scope: Scope) -> None:

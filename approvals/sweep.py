@@ -10,9 +10,10 @@ from django.utils import timezone
 
 from approvals import actions, effects, gate
 from approvals.actions.inbound import overdue_inbound
+from approvals.actions.telling import about_run
 from approvals.models import OutboundMessage, OutboxEntry
 from assistants import actions as assistant_actions
-from assistants import runtimes
+from assistants import polling, runtimes
 from assistants.models import Run
 from audit import log, nudge
 from audit.log import Entry
@@ -43,17 +44,17 @@ def _wake(now: datetime) -> None:
 def sync_runs() -> int:
     """Read every run that is due, and take its open calls through the gate."""
     done = 0
-    while run := assistant_actions.claim_due(timezone.now()):
+    while run := polling.claim_due(timezone.now()):
         done += 1
         try:
             _sync(run)
         except assistant_actions.Overtaken:
             continue
         except runtimes.Unreachable as error:
-            assistant_actions.put_off(run, str(error))
+            polling.put_off(run, str(error))
         except Exception as error:
             logger.exception("run %s could not be read", run.pk)
-            assistant_actions.put_off(run, f"{type(error).__name__}: {error}")
+            polling.put_off(run, f"{type(error).__name__}: {error}")
     return done
 
 
@@ -63,7 +64,9 @@ def _sync(run: Run) -> None:
         run = assistant_actions.sync_run(run)
         gate.dispatch_calls(run)
     _note(run)
-    assistant_actions.synced(run)
+    if run.has_ended:
+        effects.promise_next(run)
+    polling.synced(run)
 
 
 NOTED = {
@@ -73,6 +76,7 @@ NOTED = {
     Run.Status.FAILED: Event.Action.RUN_FAILED,
     Run.Status.INCOMPLETE: Event.Action.RUN_FAILED,
     Run.Status.EXPIRED: Event.Action.RUN_FAILED,
+    Run.Status.GONE: Event.Action.RUN_FAILED,
 }
 
 
@@ -81,7 +85,7 @@ def _note(run: Run) -> None:
     action = NOTED.get(Run.Status(run.status))
     if action is None:
         return
-    about, started = effects.about_run(run), not run.noted
+    about, started = about_run(run), not run.noted
     with transaction.atomic():
         if assistant_actions.note(run):
             first = [Entry(Event.Action.RUN_STARTED, about)] if started and run.run_id else []

@@ -1,53 +1,87 @@
-"""Runs as we know them: planning one, reading it, and the outputs that we owe it."""
+"""Runs as we know them: planning one, adopting one, reading it, and the outputs that we owe it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Q
 from django.utils import timezone
 
 from assistants import runtimes
 from assistants.models import Assistant, Run, ToolCall
 from assistants.observe import observe
-from audit import nudge
 
-SYNC = "approvals.tasks.sync_runs"
-SYNC_LEASE = timedelta(seconds=15)
-LONGEST_PAUSE = timedelta(minutes=10)
+Settled = ToolCall.Settled
+# the outcomes that mean: the far side has it
+GIVEN = (Settled.SUBMITTED, Settled.CONFIRMED, Settled.UNVERIFIED)
 
 
 def plan_run(
     assistant: Assistant,
     *,
+    cause: Run.Cause,
     prompt: str,
-    mailbox_id: str = "",
-    email_id: str = "",
     start_key: str | None = None,
+    **fields: Any,
 ) -> Run:
-    """A row for a run that is yet to be created at the far side. `start_key`: one run per cause."""
-    fields = {
+    """A row for a run that is yet to be created at the far side. `start_key`: one run per cause.
+
+    `fields`: what it is about (mailbox_id, email_id, conversation_id) and goes on from (thread_id, follows).
+    """
+    fields |= {
         "assistant": assistant,
-        "connection": assistant.connection,
+        "connection": fields.get("connection", assistant.connection),
         "driver": Run.Driver.COUNTERSEAL,
+        "cause": cause,
         "prompt": prompt,
-        "mailbox_id": mailbox_id,
-        "email_id": email_id,
     }
     if start_key is None:
         return Run.objects.create(**fields)
     return Run.objects.get_or_create(start_key=start_key, defaults=fields)[0]
 
 
-def start(run: Run) -> None:
+def start(run: Run) -> Run:
     """Create the planned run at the far side. Safe to repeat: a run that has its id is left alone."""
+    again = not _begin(run)
     if run.run_id or run.has_ended:
-        return
-    _keep(run, runtimes.of(run).start(run), run_id="")
+        return run
+    return _keep(run, runtimes.of(run).start(run, again=again), run_id="") or _reloaded(run)
+
+
+def _begin(run: Run) -> bool:
+    """Fix what is asked for, before it is asked the first time. False if it was asked before."""
+    first = Run.objects.filter(pk=run.pk, start_tried_at=None).update(start_tried_at=timezone.now())
+    run.refresh_from_db(fields=["prompt", "thread_id", "run_id", "status", "start_tried_at"])
+    return bool(first)
+
+
+def not_begun(run: Run) -> bool:
+    """The far side surely has nothing of this attempt: the next one need not look for it."""
+    return bool(Run.objects.filter(pk=run.pk, run_id="").update(start_tried_at=None))
+
+
+def ahead_of(run: Run, thread_id: str) -> Run | None:
+    """Whose turn it is before `run`'s: a run in its thread that has not ended, or an older plan."""
+    others = Run.objects.filter(assistant=run.assistant_id).exclude(pk=run.pk)
+    same = Q(thread_id=thread_id, connection=run.connection_id) if thread_id else Q(pk__in=())
+    if run.conversation_id:
+        same |= Q(conversation_id=run.conversation_id, thread_id="")
+    older = Q(created_at__lt=run.created_at) | Q(created_at=run.created_at, pk__lt=run.pk)
+    waiting = Q(status=Run.Status.STARTING) & older
+    active = ~Q(status__in=(Run.Status.STARTING, *Run.ENDED))
+    return others.filter(same, waiting | active).order_by("created_at", "pk").first()
+
+
+def next_in_line(run: Run) -> Run | None:
+    """The oldest plan that waits for `run`'s thread or conversation."""
+    same = Q(thread_id=run.thread_id, connection=run.connection_id) if run.thread_id else Q(pk__in=())
+    if run.conversation_id:
+        same |= Q(conversation_id=run.conversation_id)
+    plans = Run.objects.filter(same, assistant=run.assistant_id, status=Run.Status.STARTING, run_id="")
+    return plans.exclude(pk=run.pk).order_by("created_at", "pk").first()
 
 
 class Overtaken(Exception):
@@ -56,10 +90,28 @@ class Overtaken(Exception):
 
 def sync_run(run: Run) -> Run:
     """Read the leased run again at the far side and keep what is seen, or raise Overtaken."""
-    kept = _keep(run, runtimes.of(run).read(run), sync_attempts=run.sync_attempts)
+    try:
+        seen = runtimes.of(run).read(run)
+    except runtimes.Gone as error:
+        return lose(run, str(error))
+    kept = _keep(run, seen, sync_attempts=run.sync_attempts)
     if kept is None:
         raise Overtaken
     return kept
+
+
+def lose(run: Run, why: str) -> Run:
+    """The far side knows it no more."""
+    now = timezone.now()
+    Run.objects.filter(pk=run.pk, ended_at=None).update(
+        status=Run.Status.GONE, last_error=why[:1000], ended_at=now, updated_at=now
+    )
+    return _reloaded(run)
+
+
+def see(run: Run, snapshot: runtimes.Snapshot) -> Run:
+    """Keep what was seen of a run outside a lease, where it is newer by its nature."""
+    return observe(run.assistant, run.driver, snapshot)
 
 
 @transaction.atomic
@@ -68,6 +120,10 @@ def _keep(run: Run, snapshot: runtimes.Snapshot, **fence: object) -> Run | None:
     if not Run.objects.select_for_update().filter(pk=run.pk, **fence).exists():
         return None
     return observe(run.assistant, run.driver, snapshot)
+
+
+def _reloaded(run: Run) -> Run:
+    return Run.objects.select_related("assistant", "connection").get(pk=run.pk)
 
 
 def fail_start(run: Run, why: str) -> bool:
@@ -87,16 +143,20 @@ def open_calls(run: Run) -> list[ToolCall]:
     )
 
 
-def answer_call(run: Run, call_id: str, output: Mapping[str, Any]) -> bool:
+def answer_call(run: Run, call_id: str, output: Mapping[str, Any], *, provisional: bool = False) -> bool:
     """Keep the one output of a call, once. True if this was it."""
-    text = json.dumps(output, ensure_ascii=False, default=str)
+    text = as_output(output)
     found = ToolCall.objects.filter(run=run, call_id=call_id, output=None)
-    return bool(found.update(output=text, answered_at=timezone.now()))
+    return bool(found.update(output=text, answered_at=timezone.now(), is_provisional=provisional))
+
+
+def as_output(output: Mapping[str, Any]) -> str:
+    return json.dumps(output, ensure_ascii=False, default=str)
 
 
 def due_outputs(run: Run) -> list[ToolCall]:
-    """The answered calls that the run has not been given yet."""
-    return list(run.calls.filter(output__isnull=False, submitted_at=None).order_by("position", "pk"))
+    """The answered calls of which we don't know yet what became of their outputs."""
+    return list(run.calls.filter(output__isnull=False, settled="").order_by("position", "pk"))
 
 
 def is_ready(run: Run) -> bool:
@@ -104,51 +164,57 @@ def is_ready(run: Run) -> bool:
     return not open_calls(run) and bool(due_outputs(run))
 
 
-def mark_submitted(calls: list[ToolCall]) -> int:
-    return ToolCall.objects.filter(pk__in=[call.pk for call in calls], submitted_at=None).update(
-        submitted_at=timezone.now()
+def settle(calls: Iterable[ToolCall], settled: Settled) -> list[ToolCall]:
+    """Note what became of their outputs, once. Returns those for which this was the first word."""
+    given = {"submitted_at": timezone.now()} if settled in GIVEN else {}
+    return [
+        call
+        for call in calls
+        if ToolCall.objects.filter(pk=call.pk, settled="").update(settled=settled, **given)
+    ]
+
+
+FOLLOW_UP = """\
+This is what became of mail that you had asked for in run {run}, after that run could no longer be told. \
+It is a report: nothing has to be sent again because of it."""
+
+
+INHERITED = ("thread_id", "conversation_id", "mailbox_id", "email_id")
+
+
+def plan_follow_up(run: Run, told: Mapping[str, str]) -> Run:
+    """A run in the same thread that tells it. `told`: output by call id.
+
+    What becomes known before that run is first asked for is told by the same one.
+    """
+    lines = "\n".join(f"- {_named(run, call_id)}: {output}" for call_id, output in told.items())
+    waiting = Run.objects.select_for_update().filter(
+        follows=run, cause=Run.Cause.FOLLOW_UP, status=Run.Status.STARTING, start_tried_at=None
     )
+    planned = waiting.first()
+    if planned is None:
+        prompt = f"{FOLLOW_UP.format(run=run.run_id or run.pk)}\n\n{lines}"
+        planned = plan_run(
+            run.assistant,
+            cause=Run.Cause.FOLLOW_UP,
+            prompt=prompt,
+            follows=run,
+            connection=run.connection,
+            **{
+                name: getattr(run, name)
+                for name in ("thread_id", "conversation_id", "mailbox_id", "email_id")
+            },
+        )
+    else:
+        planned.prompt = f"{planned.prompt}\n{lines}"
+        planned.save(update_fields=["prompt"])
+    ToolCall.objects.filter(run=run, call_id__in=list(told)).update(follow_up=planned)
+    return planned
 
 
-def claim_due(now: datetime) -> Run | None:
-    """Lease one run that is to be read again; its `sync_attempts` is the fence."""
-    for run in Run.objects.due(now).order_by("sync_due_at")[:20]:
-        same = Run.objects.filter(pk=run.pk, sync_attempts=run.sync_attempts, sync_due_at=run.sync_due_at)
-        with transaction.atomic():
-            won = same.update(sync_attempts=F("sync_attempts") + 1, sync_due_at=now + SYNC_LEASE)
-        if won:
-            return Run.objects.select_related("assistant", "connection").get(pk=run.pk)
-    return None
-
-
-def free_leases() -> None:
-    """Look at every unfinished run now; for a worker that starts anew. Reading one twice does no harm."""
-    Run.objects.filter(sync_due_at__isnull=False).update(sync_due_at=timezone.now())
-
-
-def synced(run: Run) -> None:
-    """Nothing to do until the far side tells, or, for one that tells nothing, until the next look."""
-    later = None if run.has_ended or _tells(run) else timezone.now() + backoff(run.sync_attempts)
-    mine = Run.objects.filter(pk=run.pk, sync_attempts=run.sync_attempts)
-    mine.exclude(sync_failures=0).update(sync_failures=0)
-    # a change that was seen meanwhile has set a due time before the lease's end: leave that alone
-    mine.filter(sync_due_at__gt=timezone.now()).update(sync_due_at=later)
-
-
-def _tells(run: Run) -> bool:
-    """Our own server sets sync_due_at itself whenever a run changes; a caller's run is always there."""
-    if run.driver == Run.Driver.CALLER:
-        return True
-    return run.connection is not None and run.connection.is_embedded
-
-
-def put_off(run: Run, why: str) -> None:
-    """It could not be read; each failure in a row waits longer than the one before."""
-    Run.objects.filter(pk=run.pk, sync_attempts=run.sync_attempts).update(
-        sync_due_at=timezone.now() + backoff(run.sync_failures),
-        sync_failures=F("sync_failures") + 1,
-        last_error=why[:1000],
-    )
+def _named(run: Run, call_id: str) -> str:
+    name = run.calls.filter(call_id=call_id).values_list("name", flat=True).first()
+    return f"{name or 'send_email'} ({call_id})"
 
 
 def note(run: Run) -> bool:
@@ -158,10 +224,7 @@ def note(run: Run) -> bool:
     return before != seen and bool(Run.objects.filter(pk=run.pk, noted=before).update(noted=seen))
 
 
-def ask_again(run: Run) -> None:
-    Run.objects.filter(Q(pk=run.pk)).update(sync_due_at=timezone.now())
-    nudge.on_commit(SYNC)
-
-
-def backoff(attempts: int) -> timedelta:
-    return min(timedelta(seconds=2 ** min(attempts, 10)), LONGEST_PAUSE)
+def alert(run: Run, why: str) -> bool:
+    """Something that a person should look at; empty: no more. True if that is new."""
+    same = Run.objects.filter(pk=run.pk, alert=why[:1000])
+    return not same.exists() and bool(Run.objects.filter(pk=run.pk).update(alert=why[:1000]))

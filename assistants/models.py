@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -26,6 +27,12 @@ def implied(scopes: list[str]) -> frozenset[str]:
     return frozenset(scopes) | ({Scope.READ, Scope.SEND} if Scope.ADMIN in scopes else frozenset())
 
 
+class ConnectionQuerySet(models.QuerySet["Connection"]):
+    def foreign(self) -> Self:
+        """Those to run servers that are not ours."""
+        return self.exclude(protocol__in=Connection.EMBEDDED)
+
+
 class Connection(models.Model):
     """Where runs are served: a model behind our own Assistants server, or a foreign run server."""
 
@@ -36,15 +43,39 @@ class Connection(models.Model):
         RESPONSES = "responses"
         AGENTS = "agents"
 
+    # behind our own Assistants server
+    EMBEDDED = (Protocol.CHAT_COMPLETIONS, Protocol.SCRIPTED)
+
+    class HoldPolicy(models.TextChoices):
+        """What a run hears of a call that no person has decided yet."""
+
+        HOLD = "hold"  # nothing: it waits
+        HOLD_WITH_DEADLINE = "hold_with_deadline"  # shortly before the run expires: still undecided
+        PENDING_NOW = "pending_now"  # at once: undecided, and what is decided comes later
+
     id = models.CharField(max_length=40, primary_key=True, default=partial(new_id, "con"))
     name = models.CharField(max_length=200, unique=True)
     protocol = models.CharField(max_length=20, choices=Protocol.choices)
     base_url = models.CharField(max_length=500, blank=True)
+    # sent as ?api-version=…, which Azure wants with every request
+    api_version = models.CharField(max_length=40, blank=True)
     api_key_encrypted = models.TextField(blank=True)
+    # with which the far side signs its webhooks
+    webhook_secret_encrypted = models.TextField(blank=True)
     model = models.CharField(max_length=200, blank=True)
     models_served = models.JSONField(default=dict)
     script = models.JSONField(default=list)
+    timeout = models.FloatField(null=True)  # seconds for one request; null: the protocol's default
+    retries = models.PositiveSmallIntegerField(null=True)  # of a model's turn; null: the default
+    # empty: hold_with_deadline where runs report when they expire, else hold
+    hold_policy = models.CharField(max_length=20, choices=HoldPolicy.choices, blank=True)
+    # how often at most the far side is asked for news, all runs together
+    polls_per_minute = models.PositiveIntegerField(default=60)
+    # when that budget will be whole again, in seconds since 1970
+    polls_whole_at = models.FloatField(default=0)
     created_at = models.DateTimeField(default=timezone.now)
+
+    objects = ConnectionQuerySet.as_manager()
 
     def __str__(self) -> str:
         return self.name
@@ -58,9 +89,17 @@ class Connection(models.Model):
         self.api_key_encrypted = encrypt(value) if value else ""
 
     @property
+    def webhook_secret(self) -> str:
+        return decrypt(self.webhook_secret_encrypted) if self.webhook_secret_encrypted else ""
+
+    @webhook_secret.setter
+    def webhook_secret(self, value: str) -> None:
+        self.webhook_secret_encrypted = encrypt(value) if value else ""
+
+    @property
     def is_embedded(self) -> bool:
         """Served by our own Assistants server, with this connection as the model behind it."""
-        return self.protocol in (self.Protocol.CHAT_COMPLETIONS, self.Protocol.SCRIPTED)
+        return self.protocol in self.EMBEDDED
 
 
 class AssistantQuerySet(models.QuerySet["Assistant"]):
@@ -216,7 +255,8 @@ class RunQuerySet(models.QuerySet["Run"]):
         return self.filter(status=Run.Status.REQUIRES_ACTION)
 
     def due(self, now: Any) -> Self:
-        return self.filter(sync_due_at__lte=now)
+        """To be read again; a plan has nothing to read yet."""
+        return self.filter(sync_due_at__lte=now).exclude(run_id="")
 
 
 class Run(models.Model):
@@ -239,8 +279,20 @@ class Run(models.Model):
         COMPLETED = "completed"
         INCOMPLETE = "incomplete"
         EXPIRED = "expired"
+        GONE = "gone"  # ours: the far side knows no such run any more
 
-    ENDED = (Status.CANCELLED, Status.FAILED, Status.COMPLETED, Status.INCOMPLETE, Status.EXPIRED)
+    class Cause(models.TextChoices):
+        CALLER = "caller"  # made by whoever drives it
+        PERSON = "person"
+        INBOUND = "inbound"
+        FOLLOW_UP = "follow_up"  # tells what was decided after `follows` could no longer be told
+        ADOPTED = "adopted"
+
+    # in which it can take no output any more
+    CUT_OFF = (Status.CANCELLED, Status.FAILED, Status.INCOMPLETE, Status.EXPIRED, Status.GONE)
+    ENDED = (*CUT_OFF, Status.COMPLETED)
+    # before its end: time enough to answer it, also through a few failures
+    HOLD_MARGIN = timedelta(seconds=90)
 
     id = models.CharField(max_length=40, primary_key=True, default=partial(new_id, "rn"))
     connection = models.ForeignKey(Connection, models.PROTECT, null=True, related_name="runs")
@@ -255,14 +307,27 @@ class Run(models.Model):
     mailbox_id = models.CharField(max_length=40, blank=True)
     email_id = models.CharField(max_length=40, blank=True)
     prompt = models.TextField(blank=True)
+    cause = models.CharField(max_length=12, choices=Cause.choices, default=Cause.CALLER)
+    # the email conversation whose thread it continues; "" without one
+    conversation_id = models.CharField(max_length=40, blank=True)
+    follows = models.ForeignKey("self", models.PROTECT, null=True, related_name="follow_ups")
     # one start per cause, e.g. the email that started it
     start_key = models.CharField(max_length=80, unique=True, null=True)
+    # set before the far side is asked for it the first time; from then on its prompt is fixed
+    start_tried_at = models.DateTimeField(null=True)
+    # Responses: the newest response of the run; `run_id` is the first
+    latest_id = models.CharField(max_length=200, blank=True)
+    # as the far side reports it; null where runs don't expire
+    expires_at = models.DateTimeField(null=True)
     transcript = models.JSONField(default=list)  # [{"role", "text", "at"}], oldest first
     last_error = models.CharField(max_length=1000, blank=True)
+    # what a person should look at: a resume that fails, outputs that somebody else submitted
+    alert = models.CharField(max_length=1000, blank=True)
     noted = models.CharField(max_length=40, blank=True)  # what of it the log has last
     sync_due_at = models.DateTimeField(null=True)
     sync_attempts = models.PositiveIntegerField(default=0)  # the fence of the lease
     sync_failures = models.PositiveIntegerField(default=0)  # in a row
+    quiet_looks = models.PositiveIntegerField(default=0)  # in a row that found nothing new
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
     ended_at = models.DateTimeField(null=True)
@@ -274,6 +339,7 @@ class Run(models.Model):
             models.Index(fields=["sync_due_at"], condition=Q(sync_due_at__isnull=False), name="run_sync_due"),
             models.Index(fields=["status", "id"]),
             models.Index(fields=["assistant", "id"]),
+            models.Index(fields=["assistant", "thread_id"], name="run_thread"),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -288,9 +354,31 @@ class Run(models.Model):
     def has_ended(self) -> bool:
         return self.status in self.ENDED
 
+    @property
+    def hold_until(self) -> datetime | None:
+        """When a call that nobody has decided gets a provisional answer; None: it waits as long as it takes.
+
+        Derived from what the run reports, because servers differ in how long their runs live.
+        """
+        policy = self.connection.hold_policy if self.connection else ""
+        if policy == Connection.HoldPolicy.PENDING_NOW:
+            return self.created_at
+        if policy == Connection.HoldPolicy.HOLD or self.expires_at is None:
+            return None
+        return self.expires_at - self.HOLD_MARGIN
+
 
 class ToolCall(models.Model):
     """A function call of a run, and the output that we owe it."""
+
+    class Settled(models.TextChoices):
+        """What became of the output, once we know."""
+
+        SUBMITTED = "submitted"  # the far side said yes
+        CONFIRMED = "confirmed"  # no yes was heard, and the far side shows our output
+        UNVERIFIED = "unverified"  # no yes was heard; the run went on and shows nothing of the call
+        ELSEWHERE = "answered_elsewhere"  # somebody else's output is there
+        GONE = "gone"  # the run can't take it any more: a follow-up tells it
 
     id = models.CharField(max_length=40, primary_key=True, default=partial(new_id, "tc"))
     run = models.ForeignKey(Run, models.CASCADE, related_name="calls")
@@ -299,8 +387,13 @@ class ToolCall(models.Model):
     name = models.CharField(max_length=200)
     arguments = models.TextField()  # JSON text, as the model wrote it
     output = models.TextField(null=True)  # JSON text; null while the call is open
+    # it only says that nobody has decided yet: what is decided is told by a follow-up
+    is_provisional = models.BooleanField(default=False)
     answered_at = models.DateTimeField(null=True)
+    settled = models.CharField(max_length=20, choices=Settled.choices, blank=True)
     submitted_at = models.DateTimeField(null=True)
+    # the run that tells what this one could not be told
+    follow_up = models.ForeignKey(Run, models.SET_NULL, null=True, related_name="tells")
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -308,3 +401,21 @@ class ToolCall(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} {self.call_id}"
+
+
+class ModelWebhook(models.Model):
+    """A webhook that a run server sent: kept before it is read, once per id that its sender gave it."""
+
+    connection = models.ForeignKey(Connection, models.CASCADE, related_name="webhooks")
+    webhook_id = models.CharField(max_length=200)
+    payload = models.JSONField()
+    received_at = models.DateTimeField(default=timezone.now)
+    done_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["connection", "webhook_id"], name="webhook_received_once")
+        ]
+
+    def __str__(self) -> str:
+        return self.webhook_id

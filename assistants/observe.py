@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -35,6 +36,15 @@ class Snapshot:
     transcript: Sequence[Mapping[str, str]] = ()  # [{"role", "text", "at"}], oldest first
     last_error: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
+    outputs: Mapping[str, str] = field(default_factory=dict)  # those that it shows as accepted, by call id
+    expires_at: datetime | None = None
+    latest_id: str = ""  # where a run is a chain of requests: the newest
+
+    @property
+    def asked(self) -> frozenset[str]:
+        """The calls whose outputs it waits for."""
+        waits = self.status == Run.Status.REQUIRES_ACTION
+        return frozenset(call.call_id for call in self.calls) if waits else frozenset()
 
 
 def observe(assistant: Assistant, driver: str, snapshot: Snapshot) -> Run:
@@ -94,7 +104,11 @@ def _update(run: Run, snapshot: Snapshot, *, act: bool) -> None:
     run.remote_assistant_id = snapshot.remote_assistant_id
     run.transcript = [dict(entry) for entry in snapshot.transcript] or run.transcript
     run.last_error = snapshot.last_error[:1000]  # also where ours said that it could not be read
+    run.expires_at = snapshot.expires_at
+    run.latest_id = snapshot.latest_id or run.latest_id
     run.updated_at = now
+    if act:
+        run.quiet_looks = 0
     if act and (run.has_ended or run.status == Run.Status.REQUIRES_ACTION):
         run.sync_due_at = now
         nudge.on_commit("approvals.tasks.sync_runs")
@@ -111,4 +125,6 @@ def record_outputs(assistant: Assistant, run_id: str, outputs: Mapping[str, str]
     calls: Any = ToolCall.objects.filter(run__in=theirs)
     for call_id, output in outputs.items():
         calls.filter(call_id=call_id, output=None).update(output=output, answered_at=now)
-        calls.filter(call_id=call_id, submitted_at=None).update(submitted_at=now)
+        calls.filter(call_id=call_id, submitted_at=None).update(
+            submitted_at=now, settled=ToolCall.Settled.SUBMITTED
+        )

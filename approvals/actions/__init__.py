@@ -1,8 +1,11 @@
 """Every change of a status, one function a verb: web, API, tasks and commands call the same."""
 
+from approvals.actions.answering import choose_connection, set_inbound
+from approvals.actions.connections import change_connection, create_connection, delete_connection
 from approvals.actions.decide import approve, cancel, expire, reject
 from approvals.actions.inbound import approve_inbound, expire_inbound, read, reject_inbound
 from approvals.actions.oversight import change_mode, hold, lift_hold, set_mode
+from approvals.actions.runs import retry_resume, send_follow_up
 from approvals.actions.settle import give_up, mark_sent, retry, send_again
 from approvals.actions.setup import allow, create_key, disallow, revoke_key, start_run
 
@@ -11,8 +14,12 @@ __all__ = [
     "approve",
     "approve_inbound",
     "cancel",
+    "change_connection",
     "change_mode",
+    "choose_connection",
+    "create_connection",
     "create_key",
+    "delete_connection",
     "disallow",
     "expire",
     "expire_inbound",
@@ -24,8 +31,11 @@ __all__ = [
     "reject",
     "reject_inbound",
     "retry",
+    "retry_resume",
     "revoke_key",
     "send_again",
+    "send_follow_up",
+    "set_inbound",
     "set_mode",
     "start_run",
 ]

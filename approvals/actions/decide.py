@@ -7,7 +7,8 @@ from django.db.models import Case, F, Q, Value, When
 from django.utils import timezone
 
 from approvals import outbox
-from approvals.actions.transitions import answer, check_open, conflict, current, entry, move, open_mailbox
+from approvals.actions.telling import tell
+from approvals.actions.transitions import check_open, conflict, current, entry, move, open_mailbox
 from approvals.errors import Conflict, DomainError, Invalid
 from approvals.models import Decision, OutboundMessage, OutboxEntry, User
 from approvals.permissions import Actor, Decider, check_cancel, check_decide
@@ -84,7 +85,7 @@ def reject(
             raise conflict(message, revision=revision, digest=digest)
         decision = _decide(message, Verdict.REJECT, by, revision, digest, reason)
         message = current(message)
-        told = answer(message, status="rejected", sent=False, reason=reason)
+        told = tell(message)
         log.record(
             entry(Event.Action.MESSAGE_REJECTED, message, decision=decision.pk, reason=reason),
             *told,
@@ -107,7 +108,7 @@ def cancel(message: OutboundMessage, *, by: Actor) -> OutboundMessage:
         message = current(message)
         person_or_key = by if isinstance(by, User | ApiKey) else None
         _decide(message, Verdict.CANCEL, person_or_key, message.revision, message.digest)
-        told = answer(message, status="cancelled", sent=False)
+        told = tell(message)
         log.record(entry(Event.Action.MESSAGE_CANCELLED, message), *told, by=by.actor)
     return message
 
@@ -119,9 +120,7 @@ def expire(message: OutboundMessage) -> bool:
         if not move(message, Status.PENDING, Status.EXPIRED, late):
             return False
         message = current(message)
-        told = answer(
-            message, status="expired", sent=False, detail="Nobody answered in time; it was not sent."
-        )
+        told = tell(message)
         log.record(entry(Event.Action.MESSAGE_EXPIRED, message), *told, by="system:schedule")
     return True
 

@@ -12,7 +12,8 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from approvals import outbox
-from approvals.actions.transitions import about, answer, current, entry, hold_reason, move, open_mailbox
+from approvals.actions.telling import tell
+from approvals.actions.transitions import about, current, entry, hold_reason, move, open_mailbox
 from approvals.models import Decision, OutboundMessage, OutboxEntry
 from approvals.policy import Oversight, Ruling, Verdict, rule
 from approvals.states import Status
@@ -155,7 +156,7 @@ def record_sent(message: OutboundMessage, evidence: Mapping[str, Any]) -> None:
         if not move(message, Status.SENDING, Status.SENT, _still(message), delivery=dict(evidence)):
             return _record_late(message, evidence)
         message = current(message)
-        told = answer(message, status="sent", sent=True, to=message.email.recipients)
+        told = tell(message)
         promise_copy(message)
         sent_digest = revision_of(message).sent_digest
         log.record(
@@ -206,6 +207,6 @@ def _fail(
         if move(message, source, Status.FAILED, _still(message), delivery=evidence):
             outbox.withdraw(OutboxEntry.Kind.DELIVER_EMAIL, message.pk)
             message = current(message)
-            told = answer(message, status="failed", sent=False, error=why)
+            told = tell(message)
             log.record(entry(Event.Action.MESSAGE_FAILED, message, **evidence), *told, by=WORKER)
     return True

@@ -7,18 +7,18 @@ from datetime import datetime
 from django.db import transaction
 from django.utils import timezone
 
-from approvals import outbox
 from approvals.actions.decide import checked_reason
+from approvals.actions.inbound_runs import start_run_for
 from approvals.actions.transitions import about_email
 from approvals.errors import Conflict
-from approvals.models import Decision, OutboxEntry, User
+from approvals.models import Decision, User
 from approvals.permissions import Actor, Decider, check_decide
 from approvals.states import INBOUND_TRANSITIONS
 from assistants.models import ApiKey
 from audit import log
 from audit.log import Entry
 from audit.models import Event
-from mailboxes.models import Email, Mailbox
+from mailboxes.models import Email
 
 S = Email.InboundStatus
 
@@ -59,17 +59,9 @@ def _decide(
             digest=email.raw.digest if email.raw else "",
             reason=reason,
         )
-        if to == S.UNREAD:
-            start_run_for(email)
-        log.record(Entry(action, about_email(email), {"reason": reason}), by=by.actor)
+        started = start_run_for(email) if to == S.UNREAD else []
+        log.record(Entry(action, about_email(email), {"reason": reason}), *started, by=by.actor)
     return email
-
-
-def start_run_for(email: Email) -> None:
-    """Promise the run that this mail starts, if its mailbox starts runs."""
-    starts = email.mailbox.on_inbound == Mailbox.OnInbound.RUN
-    if starts and email.mailbox.assistant_links.filter(answers_inbound=True).exists():
-        outbox.enqueue(OutboxEntry.Kind.START_RUN, email.pk)
 
 
 def expire_inbound(email: Email) -> bool:

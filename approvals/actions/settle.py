@@ -1,7 +1,7 @@
 """A person ends what the machine could not: a delivery in doubt, or one that failed.
 
 Each is a decision of its own that names the digest. A run that was already answered is not answered
-twice; what it was told stands in the log beside what became of the mail.
+twice: a follow-up tells it what became of the mail.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from django.db.models import F, Q
 from approvals import outbox
 from approvals.actions.decide import checked_reason
 from approvals.actions.dispatch import promise_copy
-from approvals.actions.transitions import answer, check_open, conflict, current, entry, move
+from approvals.actions.telling import tell
+from approvals.actions.transitions import check_open, conflict, current, entry, move
 from approvals.errors import DomainError
 from approvals.models import Decision, OutboundMessage, OutboxEntry, User
 from approvals.permissions import check_settle
@@ -60,12 +61,9 @@ def _settle(
         message = current(message)
         if to == Status.APPROVED:
             outbox.enqueue(OutboxEntry.Kind.DELIVER_EMAIL, message.pk)
-        told = []
         if to == Status.SENT:
             promise_copy(message)
-            told = answer(message, status="sent", sent=True, to=message.email.recipients)
-        elif to == Status.FAILED:
-            told = answer(message, status="failed", sent=False, error=reason or "The delivery was given up.")
+        told = tell(message)
         action = Event.Action.MESSAGE_RETRIED if verdict == Verdict.RETRY else Event.Action.MESSAGE_SETTLED
         log.record(
             entry(action, message, verdict=verdict, decision=decision.pk, reason=reason), *told, by=by.actor

@@ -8,6 +8,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from approvals import outbox
+from approvals.actions.telling import plan_entry
 from approvals.errors import Conflict, Invalid
 from approvals.models import KeyMailbox, OutboxEntry, User
 from approvals.permissions import check_administer, check_reach, check_start_run
@@ -140,12 +141,9 @@ def start_run(assistant: Assistant, prompt: str, mailbox: Mailbox, *, by: User) 
         message = f"{assistant.name} has no model connection."
         raise Invalid([{"field": "assistant", "code": "no_connection", "message": message}])
     with transaction.atomic():
-        run = assistant_actions.plan_run(assistant, prompt=prompt, mailbox_id=mailbox.pk)
+        run = assistant_actions.plan_run(
+            assistant, cause=Run.Cause.PERSON, prompt=prompt, mailbox_id=mailbox.pk
+        )
         outbox.enqueue(OutboxEntry.Kind.START_RUN, run.pk)
-        log.record(planned(run), by=by.actor)
+        log.record(plan_entry(run), by=by.actor)
     return run
-
-
-def planned(run: Run) -> Entry:
-    subject = Subject(mailbox_id=run.mailbox_id, email_id=run.email_id, assistant_id=run.assistant_id)
-    return Entry(Event.Action.RUN_REQUESTED, subject, {"run": run.pk})

@@ -8,12 +8,9 @@ from typing import Any
 from django.db.models import Exists, Q
 from django.utils import timezone
 
-from approvals import outbox
 from approvals.errors import Conflict, Refused
-from approvals.models import Decision, OutboundMessage, OutboxEntry
+from approvals.models import Decision, OutboundMessage
 from approvals.states import TRANSITIONS, Status
-from assistants import actions as assistant_actions
-from assistants.models import Run
 from audit.log import Entry, Subject
 from audit.models import Event
 from mailboxes.models import Account, Email, Mailbox, OversightMode
@@ -55,21 +52,6 @@ def about_email(email: Email) -> Subject:
 
 def entry(action: Event.Action, message: OutboundMessage, **payload: Any) -> Entry:
     return Entry(action, about(message), {"revision": message.revision, "digest": message.digest} | payload)
-
-
-def answer(message: OutboundMessage, **output: Any) -> list[Entry]:
-    """Owe the run this output for the message's call, and promise the resume.
-
-    A run that its caller drives is answered by its caller, who polls or takes a webhook.
-    """
-    run, call_id = message.run, message.email.tool_call_id
-    if run is None or run.driver != Run.Driver.COUNTERSEAL or not call_id:
-        return []
-    output = {"message_id": message.pk} | output
-    if not assistant_actions.answer_call(run, call_id, output):
-        return []
-    outbox.enqueue(OutboxEntry.Kind.RESUME_RUN, run.pk)
-    return [Entry(Event.Action.TOOL_ANSWERED, about(message), {"output": output})]
 
 
 def everything_held() -> str | None:

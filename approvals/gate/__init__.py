@@ -2,6 +2,7 @@
 
 from approvals.gate.calls import dispatch_calls
 from approvals.gate.inbound import admit, check_inbox, read, receive, tag
+from approvals.gate.linking import link_calls
 from approvals.gate.outbound import Context, Submission, copy_to_oversight, reply, send
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "check_inbox",
     "copy_to_oversight",
     "dispatch_calls",
+    "link_calls",
     "read",
     "receive",
     "reply",

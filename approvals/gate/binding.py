@@ -83,7 +83,12 @@ def _own_name(assistant: Assistant | None, named: str) -> str:
 def _named_run(assistant: Assistant | None, context: Context) -> Run | None:
     if assistant is None or not context.run_id:
         return None
-    return Run.objects.filter(assistant=assistant, run_id=context.run_id).first()
+    known = Run.objects.filter(assistant=assistant, run_id=context.run_id)
+    if found := known.first():
+        return found
+    # it may be being adopted: wait for that, or the call would have one message here and one there
+    Assistant.objects.select_for_update(no_key=True).get(pk=assistant.pk)
+    return known.first()
 
 
 def _call_key(by: Sender, run: Run | None, context: Context) -> str:
@@ -91,8 +96,13 @@ def _call_key(by: Sender, run: Run | None, context: Context) -> str:
     if not (context.run_id and context.tool_call_id):
         return ""
     owner = by.pk if isinstance(by, Assistant) else by.assistant_id or by.integration_id
-    place = (run.connection_id if run else None) or "external"
-    return json.dumps([owner, place, context.run_id, context.tool_call_id])
+    if run:
+        return call_key(owner or "", run, context.tool_call_id)
+    return json.dumps([owner, "external", context.run_id, context.tool_call_id])
+
+
+def call_key(owner: str, run: Run, call_id: str) -> str:
+    return json.dumps([owner, run.connection_id or "external", run.run_id, call_id])
 
 
 def _fitting_call(assistant: Assistant, mailbox: Mailbox, call: Call) -> ToolCall | None:
@@ -102,7 +112,7 @@ def _fitting_call(assistant: Assistant, mailbox: Mailbox, call: Call) -> ToolCal
     """
     waiting = Run.objects.waiting().filter(assistant=assistant)
     open_calls = ToolCall.objects.filter(run__in=waiting, name=call.tool, output=None).select_related("run")
-    fitting = [one for one in open_calls.order_by("-pk")[:200] if _fits(one, mailbox, call)]
+    fitting = [one for one in open_calls.order_by("-pk")[:200] if fits(one, mailbox, call)]
     sent = OutboundMessage.objects.filter(run__in={one.run_id for one in fitting})
     taken = set(sent.values_list("run_id", "email__tool_call_id"))
     free = [one for one in fitting if (one.run_id, one.call_id) not in taken]
@@ -111,7 +121,7 @@ def _fitting_call(assistant: Assistant, mailbox: Mailbox, call: Call) -> ToolCal
     return free[0] if len(free) == 1 else None
 
 
-def _fits(candidate: ToolCall, mailbox: Mailbox, call: Call) -> bool:
+def fits(candidate: ToolCall, mailbox: Mailbox, call: Call) -> bool:
     try:
         arguments = json.loads(candidate.arguments)
     except ValueError:

@@ -14,6 +14,7 @@ from typing import Any
 from django.db import transaction
 
 from approvals import outbox, wire
+from approvals.actions.telling import answer_undecided
 from approvals.errors import DomainError, Invalid, NotFound
 from approvals.gate.binding import Context
 from approvals.gate.inbound import check_inbox, read, tag
@@ -40,6 +41,7 @@ def dispatch_calls(run: Run) -> None:
         # a read is answered even where a caller has bound a message of its own to it
         if call.name not in HELD or not run.messages.filter(email__tool_call_id=call.call_id).exists():
             _dispatch(run, call)
+    answer_undecided(run)
     if assistant_actions.is_ready(run):
         with transaction.atomic():
             outbox.enqueue(OutboxEntry.Kind.RESUME_RUN, run.pk)

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from approvals import actions, outbox, wire
 from approvals.actions.dispatch import oversight_of
-from approvals.actions.inbound import start_run_for
+from approvals.actions.inbound_runs import start_run_for
 from approvals.actions.transitions import about_email
 from approvals.errors import Invalid
 from approvals.gate.outbound import store_correspondents
@@ -64,11 +64,10 @@ def admit(raw: RawMessage, parsed: Parsed | None, *, parse_error: str = "") -> E
         email = _store(
             raw, mailbox, parsed, inbound_status=status, deadline_at=deadline, parse_error=parse_error[:500]
         )
-        if not held:
-            start_run_for(email)
+        started = [] if held else start_run_for(email)
         action = Event.Action.EMAIL_HELD if held else Event.Action.EMAIL_RECEIVED
         details = {"digest": raw.digest, "from": email.from_address, "reasons": ruling.reasons}
-        log.record(Entry(action, about_email(email), details), by=SYSTEM)
+        log.record(Entry(action, about_email(email), details), *started, by=SYSTEM)
     return email
 
 

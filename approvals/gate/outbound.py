@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from approvals import outbox
 from approvals.actions.dispatch import oversight_of
+from approvals.actions.inbound_runs import keep_thread
 from approvals.actions.transitions import entry
 from approvals.errors import Invalid, Refused
 from approvals.gate import repeats
@@ -147,6 +148,9 @@ def _place(letter: _Letter, asked: _Asked) -> Submission:
         raise Refused(" ".join(ruling.reasons))
     email = _store_email(letter, bound.context)
     message = _store_message(letter, asked.by, mailbox, email, ruling, bound)
+    if bound.run:
+        # what the recipient answers is for the run's thread
+        keep_thread(email.conversation, bound.run)
     repeats.remember(by, email, letter.content_hash, key)
     log.record(*bound.events(email, asked.call), *_ruled(message, ruling), by=by.actor)
     return Submission(message)

@@ -1,143 +1,105 @@
-"""The Assistants protocol: threads, runs, and submit_tool_outputs, all outputs in one request."""
+"""The Assistants protocol: threads, runs, and submit_tool_outputs, all outputs in one request.
+
+Our own server, and those of others: Azure Foundry classic, Alibaba Model Studio, Open Assistant API.
+"""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import cast
-from urllib.parse import urlsplit
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-import openai
-from django.conf import settings
-from openai.types.beta import AssistantToolParam
-from openai.types.beta.thread_create_and_run_params import Thread
-from openai.types.beta.threads import Message
-from openai.types.beta.threads import Run as RemoteRun
-
-from assistants import keys, tools
-from assistants.models import Assistant, Run, ToolCall
+from assistants import keys
+from assistants.models import Assistant, Connection, Run, ToolCall
 from assistants.observe import OWN_ROW, SeenCall, Snapshot
-from assistants.runtimes.errors import NotWaiting, Refused, Unreachable
+from assistants.runtimes import clients, lenient
+from assistants.runtimes.abilities import Abilities
+from assistants.runtimes.beginning import begin, begin_at_once
+from assistants.runtimes.clients import far_side
+from assistants.runtimes.errors import Gone, NotWaiting, Unreachable
+from assistants.runtimes.lenient import Json
+from assistants.runtimes.threads import Threads
 
-TIMEOUT = 30.0  # seconds
+OURS = Abilities(tells=True, repeats=True)
+FOREIGN = Abilities(expires=True)
 
 
 @dataclass(frozen=True, slots=True)
 class AssistantsRuntime:
-    client: openai.OpenAI
+    threads: Threads
+    can: Abilities
 
     @classmethod
     def embedded(cls, assistant: Assistant) -> AssistantsRuntime:
-        """Our own server, reached over HTTP like anyone else's, at INTERNAL_URL."""
-        public = urlsplit(settings.PUBLIC_URL)
-        return cls(
-            openai.OpenAI(
-                base_url=f"{settings.INTERNAL_URL}/openai/v1",
-                api_key=keys.internal_token(assistant),
-                timeout=TIMEOUT,
-                # a submit must not be repeated behind our back
-                max_retries=0,
-                # as a proxy in front would: in production other hosts, and http, are turned away
-                default_headers={"Host": public.netloc, "X-Forwarded-Proto": public.scheme},
-            )
-        )
+        return cls(Threads(clients.embedded(keys.internal_token(assistant))), OURS)
 
-    def start(self, run: Run) -> Snapshot:
-        with _far_side(self.client):
-            try:
-                return _snapshot(self._create(run), [])
-            except openai.NotFoundError:
-                # somebody deleted the assistant over there; the next try makes it anew
-                Assistant.objects.filter(pk=run.assistant_id).update(remote_id="")
-                raise
+    @classmethod
+    def foreign(cls, connection: Connection) -> AssistantsRuntime:
+        return cls(Threads(clients.foreign(connection)), FOREIGN)
 
-    def _create(self, run: Run) -> RemoteRun:
-        thread: Thread = {"messages": [{"role": "user", "content": run.prompt}]}
-        # all that counts is named here: the assistant's keys may change its counterpart over there
-        return self.client.beta.threads.create_and_run(
-            assistant_id=self._remote_assistant(run.assistant),
-            instructions=run.assistant.instructions,
-            model=_model(run.assistant),
-            tools=_tools(),
-            thread=thread,
-            metadata=_metadata(run),
-        )
-
-    def _remote_assistant(self, assistant: Assistant) -> str:
-        """The assistant's counterpart at the far side, made at the first start."""
-        if not assistant.remote_id:
-            made = self.client.beta.assistants.create(
-                name=assistant.name,
-                model=_model(assistant),
-                instructions=assistant.instructions or None,
-                tools=_tools(),
-            )
-            Assistant.objects.filter(pk=assistant.pk, remote_id="").update(remote_id=made.id)
-            assistant.refresh_from_db(fields=["remote_id"])
-        return assistant.remote_id
+    def start(self, run: Run, *, again: bool) -> Snapshot:
+        """One request to our own server. Elsewhere two, three on a retry; the first time, one for the assistant."""
+        with far_side():
+            if self.can.repeats:
+                remote = begin_at_once(self.threads, run)
+            else:
+                remote = begin(self.threads, run, again=again)
+        seen = _snapshot(run, remote, lenient.open_calls(remote))
+        if seen.status == Run.Status.REQUIRES_ACTION and not seen.calls:
+            # the next look tells what for
+            seen = replace(seen, status=Run.Status.IN_PROGRESS)
+        return replace(seen, metadata={**seen.metadata, OWN_ROW: run.pk})
 
     def read(self, run: Run) -> Snapshot:
-        with _far_side(self.client):
-            remote = self.client.beta.threads.runs.retrieve(run.run_id, thread_id=run.thread_id)
-            messages = self.client.beta.threads.messages.list(run.thread_id, order="asc", limit=100)
-            return _snapshot(remote, list(messages))
+        """One request while there is nothing new. One more for the steps, while we hold outputs that the run
+        does not ask for and whose fate is open, and one for the messages, when it has moved or asks for more.
+        """
+        with far_side():
+            remote = self.threads.run(run)
+            waits = lenient.status(remote) == Run.Status.REQUIRES_ACTION
+            calls = lenient.open_calls(remote) if waits else []
+            untold = waits and not calls
+            steps = self.threads.steps(run) if untold or _owes_others(run, calls) else []
+            seen = _snapshot(run, remote, calls or lenient.unanswered(steps) if waits else [])
+            if waits and not seen.calls:
+                raise Unreachable("The run waits, and its server does not say for which tool outputs.")
+            seen = replace(seen, outputs=lenient.outputs(steps))
+            return replace(seen, transcript=self._transcript(run)) if _is_news(run, seen) else seen
+
+    def _transcript(self, run: Run) -> list[dict[str, str]]:
+        """The newest messages, oldest first also where the order that we ask for counts for nothing."""
+        said = [lenient.said(message) for message in reversed(self.threads.messages(run.thread_id))]
+        return sorted(said, key=lambda one: one["at"])
 
     def submit(self, run: Run, calls: list[ToolCall]) -> None:
-        with _far_side(self.client):
-            self.client.beta.threads.runs.submit_tool_outputs(
-                run.run_id,
-                thread_id=run.thread_id,
-                tool_outputs=[{"tool_call_id": call.call_id, "output": call.output or ""} for call in calls],
-            )
+        outputs = [{"tool_call_id": call.call_id, "output": call.output or ""} for call in calls]
+        try:
+            with far_side():
+                self.threads.submit(run, outputs)
+        except Gone as error:
+            # so say some of a run that has ended: reading it tells
+            raise NotWaiting(str(error)) from error
 
 
-def _model(assistant: Assistant) -> str:
-    return (assistant.connection.model if assistant.connection else "") or "default"
-
-
-def _tools() -> list[AssistantToolParam]:
-    return cast("list[AssistantToolParam]", tools.schemas("assistants"))
-
-
-def _metadata(run: Run) -> dict[str, str]:
-    named = {OWN_ROW: run.pk, "mailbox_id": run.mailbox_id, "email_id": run.email_id}
-    return {key: value for key, value in named.items() if value}
-
-
-@contextmanager
-def _far_side(client: openai.OpenAI) -> Iterator[None]:
-    """Closes the client, and says of each error whether trying again helps."""
-    try:
-        with client, warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            yield
-    except (openai.APIConnectionError, openai.RateLimitError, openai.InternalServerError) as error:
-        raise Unreachable(str(error)) from error
-    except (openai.BadRequestError, openai.NotFoundError, openai.ConflictError) as error:
-        raise NotWaiting(str(error)) from error
-    except openai.APIError as error:
-        raise Refused(str(error)) from error
-
-
-def _snapshot(remote: RemoteRun, messages: list[Message]) -> Snapshot:
-    required = remote.required_action
-    calls = required.submit_tool_outputs.tool_calls if required else []
+def _snapshot(run: Run, remote: Json, calls: Sequence[SeenCall]) -> Snapshot:
     return Snapshot(
-        run_id=remote.id,
-        thread_id=remote.thread_id,
-        remote_assistant_id=remote.assistant_id,
-        status=remote.status,
-        calls=[SeenCall(call.id, call.function.name, call.function.arguments) for call in calls],
-        transcript=[_said(message) for message in messages],
-        last_error=remote.last_error.message if remote.last_error else "",
-        metadata=dict(remote.metadata or {}),
+        run_id=lenient.text(remote.get("id")) or run.run_id,
+        thread_id=lenient.text(remote.get("thread_id")) or run.thread_id,
+        remote_assistant_id=lenient.text(remote.get("assistant_id")) or run.remote_assistant_id,
+        status=lenient.status(remote),
+        calls=calls,
+        last_error=lenient.last_error(remote),
+        metadata=lenient.metadata(remote),
+        expires_at=lenient.moment(remote.get("expires_at")),
     )
 
 
-def _said(message: Message) -> dict[str, str]:
-    text = "\n".join(part.text.value for part in message.content if part.type == "text")
-    at = datetime.fromtimestamp(message.created_at, UTC).isoformat()
-    return {"role": message.role, "text": text, "at": at}
+def _owes_others(run: Run, asked: Sequence[SeenCall]) -> bool:
+    """We hold outputs that may have been heard: their calls are not asked for."""
+    owed = run.calls.filter(output__isnull=False, settled="")
+    return owed.exclude(call_id__in=[call.call_id for call in asked]).exists()
+
+
+def _is_news(run: Run, seen: Snapshot) -> bool:
+    """What was said may have changed."""
+    known = run.calls.filter(call_id__in=seen.asked).count()
+    return seen.status != run.status or not run.transcript or known < len(seen.asked)

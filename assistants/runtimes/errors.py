@@ -2,7 +2,14 @@
 
 
 class Unreachable(Exception):
-    """Nothing was heard, or it was busy: try again."""
+    """Nothing was heard, or it was busy: try again. What was asked may have been done all the same.
+
+    `after`: not before so many seconds, where it said so.
+    """
+
+    def __init__(self, why: str, after: float | None = None) -> None:
+        super().__init__(why)
+        self.after = after
 
 
 class Refused(Exception):
@@ -11,3 +18,11 @@ class Refused(Exception):
 
 class NotWaiting(Exception):
     """The run does not ask for these outputs (any more): read it again."""
+
+
+class Locked(Exception):
+    """The thread takes nothing while a run in it is active: wait for its turn."""
+
+
+class Gone(Exception):
+    """The far side knows no such run or thread."""

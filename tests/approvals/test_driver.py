@@ -12,7 +12,7 @@ from pytest_django import Settings
 from approvals import actions, effects, gate, outbox, sweep, tasks
 from approvals.models import MailboxAssistant, OutboxEntry, User
 from assistants import actions as assistant_actions
-from assistants import runtimes
+from assistants import polling, runtimes
 from assistants.models import ApiKey, Assistant, Run, ToolCall
 from assistants.observe import OWN_ROW, SeenCall, Snapshot, observe
 from assistants.server.models import Run as ServedRun
@@ -33,6 +33,8 @@ INBOX = ("check_inbox", "{}")
 class FarSide:
     """A far side that answers `start` and `read` with `seen`, after `meanwhile` has happened."""
 
+    can = runtimes.Abilities()
+
     def __init__(self, monkeypatch: pytest.MonkeyPatch, seen: Snapshot) -> None:
         self.seen = seen
         monkeypatch.setattr(runtimes, "of", lambda run: self)
@@ -40,11 +42,12 @@ class FarSide:
     def meanwhile(self) -> None:
         pass
 
-    def start(self, run: Run) -> Snapshot:
+    def start(self, run: Run, *, again: bool) -> Snapshot:
+        return self.read(run)
+
+    def read(self, run: Run) -> Snapshot:
         self.meanwhile()
         return self.seen
-
-    read = start
 
     def submit(self, run: Run, calls: list[ToolCall]) -> None:
         raise runtimes.NotWaiting("not these")
@@ -66,7 +69,9 @@ def test_a_slow_answer_to_the_start_replaces_nothing_newer(
     assistant: Assistant, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The run waits for its calls by then; a row that says `queued` would leave it waiting for ever."""
-    run = assistant_actions.plan_run(assistant, prompt="Do it.", mailbox_id=mailbox.pk)
+    run = assistant_actions.plan_run(
+        assistant, cause=Run.Cause.PERSON, prompt="Do it.", mailbox_id=mailbox.pk
+    )
     queued = Snapshot("run_1", "thread_1", "asst_1", "queued", metadata={OWN_ROW: run.pk})
     waiting = Snapshot("run_1", "thread_1", "asst_1", "requires_action", [SeenCall("call_1", *INBOX)])
 
@@ -89,7 +94,7 @@ def test_who_was_overtaken_while_reading_keeps_nothing_and_ends_no_lease(
     class Slow(FarSide):
         def meanwhile(self) -> None:
             Run.objects.update(sync_due_at=timezone.now())
-            assert assistant_actions.claim_due(timezone.now())
+            assert polling.claim_due(timezone.now())
 
     Slow(monkeypatch, sight(run, "queued"))
     assert sweep.sync_runs() == 1
@@ -158,11 +163,13 @@ def test_a_run_is_noted_as_asked_for_once_however_often_it_is_tried(
     settings.INTERNAL_URL = "http://127.0.0.1:1"  # type: ignore[attr-defined]
     assistant.connection = factories.a_connection()
     assistant.save()
-    email = living.an_inbound(mailbox)
     MailboxAssistant.objects.update(answers_inbound=True)
+    Mailbox.objects.update(on_inbound="run")
+    living.an_inbound(mailbox)
+    run = Run.objects.get()
     for _ in range(3):
         with pytest.raises(outbox.TryAgain):
-            effects.start_run(OutboxEntry(kind="start_run", ref=email.pk))
+            effects.start_run(OutboxEntry(kind="start_run", ref=run.pk, created_at=timezone.now()))
     assert Event.objects.filter(action=Event.Action.RUN_REQUESTED).count() == 1
 
 

@@ -11,14 +11,12 @@ from email import message_from_bytes, policy
 import pytest
 from django.utils import timezone
 
-from approvals import actions, effects, gate, outbox, sweep, tasks
+from approvals import actions, effects, gate, sweep, tasks
 from approvals.actions import dispatch
 from approvals.actions.transitions import current
 from approvals.models import MailboxAssistant, OutboundMessage, OutboxEntry, User
 from approvals.states import Status
-from assistants import runtimes
 from assistants.models import ApiKey, Assistant, Run
-from assistants.observe import SeenCall
 from audit import nudge
 from audit.models import Event
 from mailboxes import delivery, envelope, identity
@@ -368,10 +366,9 @@ class TestRuns:
         for message in OutboundMessage.objects.all():
             actions.reject(message, by=reviewer, reason="no")
         self.work()
-        run.calls.update(submitted_at=None)  # as if the process had died after the submit
-        Event.objects.filter(action=Event.Action.RUN_RESUMED)
-        effects.resume_run(OutboxEntry(kind="resume_run", ref=run.pk))
-        assert not run.calls.filter(submitted_at=None).exists()
+        run.calls.update(submitted_at=None, settled="")  # as if the process had died after the submit
+        effects.resume_run(OutboxEntry(kind="resume_run", ref=run.pk, attempts=2))
+        assert {call.settled for call in run.calls.all()} == {"confirmed"}
 
     def test_mail_that_arrives_starts_a_run_once(
         self, scripted: Assistant, mailbox: Mailbox, reviewer: User
@@ -383,7 +380,6 @@ class TestRuns:
         run = Run.objects.get()
         assert (run.email_id, run.status) == (email.pk, Run.Status.REQUIRES_ACTION)
         assert "untrusted" in run.prompt
-        effects.start_run(OutboxEntry(kind="start_run", ref=email.pk))
         effects.start_run(OutboxEntry(kind="start_run", ref=run.pk))
         assert Run.objects.count() == 1
 
@@ -425,12 +421,6 @@ def test_a_run_without_a_connection_fails_with_a_sentence(assistant: Assistant, 
     assert run.last_error == "Support Agent has no model connection."
 
 
-def test_the_mailbox_may_have_lost_its_assistant_meanwhile(assistant: Assistant, mailbox: Mailbox) -> None:
-    email = living.an_inbound(mailbox)
-    effects.start_run(OutboxEntry(kind="start_run", ref=email.pk))
-    assert not Run.objects.exists()
-
-
 @pytest.mark.django_db(transaction=True)
 def test_no_query_follows_the_record_in_a_transaction(
     api_key: ApiKey, mailbox: Mailbox, reviewer: User, django_capture_on_commit_callbacks: object
@@ -464,40 +454,9 @@ class TestTheDriver:
         run.refresh_from_db()
         assert run.status == Run.Status.FAILED
         assert run.last_error.startswith("Tried for a day")
-        effects._not_started(run, "again")
+        OutboxEntry.objects.update(done_at=None)
+        tasks.drain()
         assert Event.objects.filter(action=Event.Action.RUN_FAILED).count() == 1
-
-    def test_a_submit_that_the_far_side_refuses_is_a_reason_to_read_again(
-        self, assistant: Assistant, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        run = living.a_waiting_run(assistant, mailbox, ("check_inbox", "{}"))
-        gate.dispatch_calls(run)
-        seen = runtimes.Snapshot(run.run_id, run.thread_id, "asst_1", "requires_action", calls=[
-            SeenCall(call.call_id, call.name, call.arguments) for call in run.calls.all()
-        ])  # fmt: skip
-
-        class Runtime:
-            def read(self, run: Run) -> runtimes.Snapshot:
-                return seen
-
-            def submit(self, run: Run, calls: object) -> None:
-                raise runtimes.NotWaiting('Runs in status "queued" do not accept tool outputs.')
-
-        monkeypatch.setattr(runtimes, "of", lambda run: Runtime())
-        Run.objects.update(sync_due_at=None)
-        with pytest.raises(outbox.TryAgain):
-            effects.resume_run(OutboxEntry(kind="resume_run", ref=run.pk))
-        run.refresh_from_db()
-        assert run.sync_due_at
-        assert run.calls.get().submitted_at is None
-
-    def test_a_resume_is_noted_once(self, assistant: Assistant, mailbox: Mailbox) -> None:
-        run = living.a_waiting_run(assistant, mailbox, ("check_inbox", "{}"))
-        gate.dispatch_calls(run)
-        calls = list(run.calls.all())
-        effects._resumed(run, calls, "submitted")
-        effects._resumed(run, calls, "submitted")
-        assert Event.objects.filter(action=Event.Action.RUN_RESUMED).count() == 1
 
     def test_a_run_of_a_caller_is_only_noted(self, assistant: Assistant, mailbox: Mailbox) -> None:
         living.a_waiting_run(assistant, mailbox, ("send_email", "{}"), driver="caller")

@@ -13,7 +13,7 @@ from approvals.actions.inbound import move_inbound
 from approvals.errors import Conflict, Duplicate, IdempotencyReused, Invalid, NotPermitted, Refused
 from approvals.models import IdempotencyKey, MailboxAssistant, OutboundMessage, OutboxEntry, User
 from approvals.states import Status
-from assistants.models import ApiKey, Assistant
+from assistants.models import ApiKey, Assistant, Run
 from audit.models import Event
 from mailboxes import mime
 from mailboxes.envelope import Draft, Envelope
@@ -465,17 +465,21 @@ class TestInbound:
     def test_mail_starts_a_run_where_the_mailbox_says_so(
         self, mailbox: Mailbox, assistant: Assistant, reviewer: User
     ) -> None:
+        def started() -> list[str]:
+            refs = OutboxEntry.objects.filter(kind="start_run").order_by("pk").values_list("ref", flat=True)
+            return [Run.objects.get(pk=ref).email_id for ref in refs]
+
         Mailbox.objects.update(on_inbound="run")
         living.an_inbound(mailbox)
-        assert not OutboxEntry.objects.filter(kind="start_run").exists()
+        assert started() == []
         MailboxAssistant.objects.update(answers_inbound=True)
         email = living.an_inbound(mailbox)
-        assert OutboxEntry.objects.filter(kind="start_run", ref=email.pk).exists()
+        assert started() == [email.pk]
         Mailbox.objects.update(oversight_mode="gated_all")
         held = living.an_inbound(mailbox)
-        assert not OutboxEntry.objects.filter(kind="start_run", ref=held.pk).exists()
+        assert started() == [email.pk]
         actions.approve_inbound(held, by=reviewer)
-        assert OutboxEntry.objects.filter(kind="start_run", ref=held.pk).exists()
+        assert started() == [email.pk, held.pk]
 
     def test_the_same_bytes_are_admitted_once(self, mailbox: Mailbox) -> None:
         email = living.an_inbound(mailbox)

@@ -148,7 +148,8 @@ def test_a_run_about_a_mailbox_out_of_reach_is_not_seen_though_its_assistant_is(
     key = factories.a_key(agent, mailboxes=[mailbox])
     member = factories.a_person("m@acme.test", "reviewer", mailboxes=[mailbox])
     here, _, about_none = (
-        plan_run(agent, prompt="Look.", mailbox_id=one) for one in (mailbox.pk, elsewhere.pk, "")
+        plan_run(agent, cause=Run.Cause.PERSON, prompt="Look.", mailbox_id=one)
+        for one in (mailbox.pk, elsewhere.pk, "")
     )
     for actor in (key, member):
         assert {run.pk for run in Run.objects.visible_to(actor)} == {here.pk, about_none.pk}

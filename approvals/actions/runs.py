@@ -1,0 +1,59 @@
+"""What a person does for a run that is stuck, or was left in the dark."""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from approvals import outbox
+from approvals.actions.telling import about_run, plan_entry
+from approvals.errors import Conflict, Invalid
+from approvals.models import OutboxEntry, User
+from approvals.permissions import check_drive
+from assistants import actions as assistant_actions
+from assistants import polling
+from assistants.models import Run
+from audit import log
+from audit.log import Entry
+from audit.models import Event
+
+LONGEST_TEXT = 10_000  # characters
+
+
+def retry_resume(run: Run, *, by: User) -> None:
+    """Look at the run and hand over its outputs now, and not when the backoff would."""
+    check_drive(by, run)
+    _check_ours(run)
+    with transaction.atomic():
+        assistant_actions.alert(run, "")
+        outbox.enqueue(OutboxEntry.Kind.RESUME_RUN, run.pk)
+        polling.ask_again(run)
+        log.record(Entry(Event.Action.RUN_RETRIED, about_run(run)), by=by.actor)
+
+
+def send_follow_up(run: Run, text: str, *, by: User) -> Run:
+    """Tell the assistant more, in the same thread, once it is free: a run of its own."""
+    check_drive(by, run)
+    _check_ours(run)
+    text = text.strip()
+    if not text or len(text) > LONGEST_TEXT or "\x00" in text:
+        message = f"Say what the run is to be told, in at most {LONGEST_TEXT} characters."
+        raise Invalid([{"field": "text", "code": "bad_text", "message": message}])
+    if not run.thread_id:
+        raise Conflict("This run has no thread yet in which it could be told.", "no_thread")
+    with transaction.atomic():
+        planned = assistant_actions.plan_run(
+            run.assistant,
+            cause=Run.Cause.PERSON,
+            prompt=text,
+            follows=run,
+            connection=run.connection,
+            **{name: getattr(run, name) for name in assistant_actions.INHERITED},
+        )
+        outbox.enqueue(OutboxEntry.Kind.START_RUN, planned.pk)
+        log.record(plan_entry(planned, follows=run.run_id or run.pk), by=by.actor)
+    return planned
+
+
+def _check_ours(run: Run) -> None:
+    if run.driver != Run.Driver.COUNTERSEAL:
+        raise Conflict("Its caller drives this run: adopt it first.", "not_ours")

@@ -1,0 +1,35 @@
+"""What happens outside: one function for each kind of outbox entry. No transaction is open around a call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from approvals import outbox
+from approvals.effects.adopting import adopt
+from approvals.effects.delivering import deliver_email, send_copy
+from approvals.effects.receiving import receive_email
+from approvals.effects.resuming import resume_run
+from approvals.effects.starting import promise_next, start_run
+from approvals.models import OutboxEntry
+
+__all__ = [
+    "DELIVERY",
+    "OTHERS",
+    "adopt",
+    "deliver_email",
+    "promise_next",
+    "receive_email",
+    "resume_run",
+    "send_copy",
+    "start_run",
+]
+
+Kind = OutboxEntry.Kind
+
+DELIVERY: Mapping[Kind, outbox.Handler] = {Kind.DELIVER_EMAIL: deliver_email}
+OTHERS: Mapping[Kind, outbox.Handler] = {
+    Kind.RESUME_RUN: resume_run,
+    Kind.START_RUN: start_run,
+    Kind.RECEIVE_EMAIL: receive_email,
+    Kind.SEND_COPY: send_copy,
+}

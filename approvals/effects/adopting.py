@@ -1,0 +1,75 @@
+"""Taking over a run that somebody else began: from now on Counterseal answers it."""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from approvals import gate
+from approvals.actions.telling import about_run
+from approvals.errors import Conflict, DomainError, Invalid, NotFound
+from approvals.permissions import Actor
+from assistants import polling, runtimes
+from assistants.models import Assistant, Run
+from assistants.observe import observe
+from audit import log
+from audit.log import Entry
+from audit.models import Event
+
+
+class FarSideFailed(DomainError):
+    """The run server could not be asked."""
+
+    status = 502
+    code = "run_server_failed"
+
+
+def adopt(assistant: Assistant, *, thread_id: str, run_id: str, by: Actor) -> Run:
+    """One conditional UPDATE makes us its driver. A run that is ours already is left as it is."""
+    run = Run.objects.filter(assistant=assistant, run_id=run_id).select_related("connection").first()
+    if run and run.thread_id != thread_id:
+        raise _unknown(run_id, thread_id)
+    if run and run.driver == Run.Driver.COUNTERSEAL:
+        return run
+    seen = _look(assistant, run, thread_id, run_id)
+    with transaction.atomic():
+        # a send for one of its calls waits here, and then finds the run
+        Assistant.objects.select_for_update(no_key=True).get(pk=assistant.pk)
+        run = observe(assistant, Run.Driver.CALLER, seen) if seen else run
+        run = _take_over(run) if run else None
+        if run is None:
+            raise _unknown(run_id, thread_id)
+        linked = gate.link_calls(run, by=by)
+        polling.ask_again(run)
+        log.record(Entry(Event.Action.RUN_ADOPTED, about_run(run), {"run": run.pk}), *linked, by=by.actor)
+    return run
+
+
+def _unknown(run_id: str, thread_id: str) -> NotFound:
+    return NotFound(f"There is no run {run_id} in thread {thread_id}.")
+
+
+def _look(assistant: Assistant, known: Run | None, thread_id: str, run_id: str) -> runtimes.Snapshot | None:
+    """What the far side shows of it. Of a run on our own server we have the row, or there is none."""
+    connection = assistant.connection
+    if connection is None:
+        message = f"{assistant.name} has no model connection, so there is no server to find the run on."
+        raise Invalid([{"field": "connection", "code": "no_connection", "message": message}])
+    if connection.is_embedded or (known and known.has_ended):
+        return None
+    run = known or Run(assistant=assistant, connection=connection, thread_id=thread_id, run_id=run_id)
+    try:
+        return runtimes.of(run).read(run)
+    except runtimes.Gone:
+        raise _unknown(run_id, thread_id) from None
+    except (runtimes.Unreachable, runtimes.Refused, runtimes.NotWaiting) as error:
+        raise FarSideFailed(f"The run server could not be asked for the run: {error}") from error
+
+
+def _take_over(run: Run) -> Run:
+    won = Run.objects.filter(pk=run.pk, driver=Run.Driver.CALLER, ended_at=None).update(
+        driver=Run.Driver.COUNTERSEAL, cause=Run.Cause.ADOPTED
+    )
+    run = Run.objects.select_related("assistant", "connection").get(pk=run.pk)
+    if not won and run.has_ended:
+        raise Conflict(f"This run is {run.status}: there is nothing left to answer.", "run_ended")
+    return run

@@ -1,0 +1,99 @@
+"""Mail that leaves: the last look, the handing over, and what the server said."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from approvals import gate
+from approvals.actions import dispatch
+from approvals.actions.transitions import current
+from approvals.models import OutboundMessage, OutboxEntry
+from approvals.outbox import TryAgain
+from approvals.states import Status
+from mailboxes import delivery, identity, mime
+from mailboxes.delivery import DeliveryError, Handover
+from mailboxes.models import Account, Revision
+
+GIVE_UP_AFTER = timedelta(hours=24)
+PROMPT_SHOWN = 100_000  # characters of a mail; a run server takes no prompt of any length
+Kind = OutboxEntry.Kind
+
+
+def deliver_email(promise: OutboxEntry) -> None:
+    """Connect, MAIL, RCPT; then the UPDATE to `sending`; then DATA."""
+    message = current(OutboundMessage(pk=promise.ref))
+    if message.status == Status.SENDING:
+        # whoever began this is gone: nobody knows how far the bytes came
+        evidence = {"error": "The worker stopped after handing over and before the server's reply was kept."}
+        return dispatch.record_unknown(message, message.delivery | evidence)
+    if message.status not in dispatch.ON_ITS_WAY or dispatch.take_back(message):
+        return
+    revision = dispatch.revision_of(message)
+    if _is_tampered(message, revision):
+        return dispatch.record_failed(message, "The stored bytes are not the approved ones.", {})
+    try:
+        with delivery.offer(revision.envelope_from, revision.recipients) as handover:
+            _hand_over(message, revision, promise, handover)
+    except DeliveryError as error:
+        _not_delivered(message, promise, error)
+
+
+def _is_tampered(message: OutboundMessage, revision: Revision) -> bool:
+    digest = mime.digest(revision.envelope_from, revision.recipients, bytes(revision.frozen))
+    return not digest == revision.digest == message.approved_digest
+
+
+def _hand_over(
+    message: OutboundMessage, revision: Revision, promise: OutboxEntry, handover: Handover
+) -> None:
+    data = _with_block(message, revision)
+    if not dispatch.begin_sending(message, promise, revision.recipients):
+        if not dispatch.take_back(message):
+            # what was in force changed, and under what is in force now it may leave after all
+            raise TryAgain("What was in force changed at the last moment.")
+        return
+    receipt = handover.data(data)
+    evidence = {"reply": receipt.reply, "steps": receipt.steps, "at": timezone.now().isoformat()}
+    dispatch.record_sent(message, evidence)
+
+
+def _with_block(message: OutboundMessage, revision: Revision) -> bytes:
+    frozen = bytes(revision.frozen)
+    if revision.block is None:
+        account = Account.objects.first()
+        block = identity.dispatch_block(
+            frozen=frozen,
+            sender=revision.envelope_from,
+            recipients=revision.recipients,
+            message_id=message.email.message_id,
+            approved=not message.released_mode and message.copy_of_id is None,
+            oversight=message.email.mailbox.oversight_mode,
+            operator=account.name if account else "",
+            now=timezone.now(),
+        )
+        revision = dispatch.store_block(revision, block)
+    return bytes(revision.block or b"") + frozen
+
+
+def _not_delivered(message: OutboundMessage, promise: OutboxEntry, error: DeliveryError) -> None:
+    evidence: dict[str, Any] = {
+        "error": str(error),
+        "refused": error.refused,
+        "steps": error.steps,
+        "at": timezone.now().isoformat(),
+    }
+    if error.unknown:
+        return dispatch.record_unknown(message, evidence)
+    if error.permanent:
+        return dispatch.record_failed(message, str(error), evidence)
+    if timezone.now() - promise.created_at > GIVE_UP_AFTER:
+        return dispatch.record_failed(message, f"Tried for a day: {error}", evidence)
+    dispatch.record_delay(message, evidence)
+    raise TryAgain(str(error))
+
+
+def send_copy(promise: OutboxEntry) -> None:
+    gate.copy_to_oversight(current(OutboundMessage(pk=promise.ref)))

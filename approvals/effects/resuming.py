@@ -1,0 +1,113 @@
+"""The outputs of a run's calls on their way to whoever serves it: handed over, or reconciled.
+
+Level-triggered, and safe to repeat: while we don't know that an output was heard, what the far side
+shows is read first, and judged (assistants/reconcile.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.db import transaction
+
+from approvals.actions.telling import about_run, follow_up
+from approvals.models import OutboxEntry
+from approvals.outbox import TryAgain
+from assistants import actions as assistant_actions
+from assistants import polling, runtimes
+from assistants.models import Run, ToolCall
+from assistants.reconcile import judge
+from audit import log
+from audit.log import Entry
+from audit.models import Event
+
+BY = "system:driver"
+# a few failures are everyday life; after these a person should know
+PATIENCE = 5
+
+Settled = ToolCall.Settled
+WORDS = {
+    Settled.SUBMITTED: Event.Action.RUN_RESUMED,
+    Settled.CONFIRMED: Event.Action.RUN_RECONCILED,
+    Settled.UNVERIFIED: Event.Action.RUN_RECONCILED,
+    Settled.ELSEWHERE: Event.Action.RUN_CONFLICT,
+    Settled.GONE: Event.Action.RUN_GONE,
+}
+
+
+def resume_run(promise: OutboxEntry) -> None:
+    """Once every call of `promise.ref` has its output, hand over those that were not heard yet."""
+    run = Run.objects.select_related("assistant", "connection").get(pk=promise.ref)
+    calls = assistant_actions.due_outputs(run)
+    if not calls:
+        return
+    if run.status == Run.Status.GONE:
+        return _settle(run, calls, Settled.GONE)
+    try:
+        _hand_over(run, calls, tried=promise.attempts > 1)
+    except runtimes.Gone as error:
+        _settle(assistant_actions.lose(run, str(error)), calls, Settled.GONE)
+    except runtimes.Refused as error:
+        _alert(run, f"The outputs cannot be handed over: {error}")
+        raise TryAgain(str(error)) from error
+    except runtimes.Unreachable as error:
+        if promise.attempts >= PATIENCE:
+            _alert(run, f"The outputs could not be handed over in {promise.attempts} attempts: {error}")
+        raise TryAgain(str(error)) from error
+
+
+def _hand_over(run: Run, calls: list[ToolCall], *, tried: bool) -> None:
+    """`tried`: a former attempt may have been heard."""
+    runtime = runtimes.of(run)
+    if assistant_actions.open_calls(run) and not runtime.can.partial:
+        return
+    waits = run.status == Run.Status.REQUIRES_ACTION
+    if not (waits and runtime.can.repeats):
+        calls = _reconcile(run, calls, runtime, tried=tried)
+    if not calls:
+        return
+    try:
+        runtime.submit(run, calls)
+    except runtimes.NotWaiting as error:
+        # no failure but a reason to look: it has ended, or somebody was faster
+        if _reconcile(run, calls, runtime, tried=tried):
+            raise runtimes.Refused(str(error)) from error
+    else:
+        _settle(run, calls, Settled.SUBMITTED)
+        if not runtime.can.tells:
+            polling.ask_again(run)
+
+
+def _reconcile(run: Run, calls: list[ToolCall], runtime: runtimes.Runtime, *, tried: bool) -> list[ToolCall]:
+    """Settle what the far side shows to be settled. Returns what is still owed and can be handed over."""
+    seen = runtime.read(run)
+    found = {call.pk: judge(call, seen, tried=tried) for call in calls}
+    owed = [call for call in calls if found[call.pk] is None]
+    if len(owed) < len(calls) or seen.asked - {call.call_id for call in owed}:
+        # it has gone on: what it asks for now, and what it came to, is news
+        assistant_actions.see(run, seen)
+        polling.ask_again(run)
+    for settled in Settled:
+        _settle(run, [call for call in calls if found[call.pk] == settled], settled, seen.status)
+    whole = seen.asked <= {call.call_id for call in owed}
+    return owed if whole or runtime.can.partial else []
+
+
+def _settle(run: Run, calls: Sequence[ToolCall], settled: Settled, status: str = "") -> None:
+    with transaction.atomic():
+        first = assistant_actions.settle(calls, settled)
+        if not first:
+            return
+        told = {call.call_id: call.output or "" for call in first if not call.is_provisional}
+        # what a provisional output left open is told when it is decided
+        more = follow_up(run, told) if settled == Settled.GONE and told else []
+        conflict = settled == Settled.ELSEWHERE
+        assistant_actions.alert(run, "Somebody else answered calls of this run." if conflict else "")
+        details = {"calls": [call.call_id for call in first], "outcome": settled.value, "state": status}
+        log.record(Entry(WORDS[settled], about_run(run), details), *more, by=BY)
+
+
+def _alert(run: Run, why: str) -> None:
+    with transaction.atomic():
+        if assistant_actions.alert(run, why):
+            log.record(Entry(Event.Action.RUN_ALERTED, about_run(run), {"alert": why[:1000]}), by=BY)

@@ -1,0 +1,111 @@
+"""When to read a run again: who is due, under which lease, and how often a far side may be asked.
+
+Our own server tells of every change. Foreign ones are asked: at once for a run of which there is
+news (a webhook, a decision, a deadline), and else ever more seldom, within a budget per connection.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from assistants.models import Connection, Run
+from audit import nudge
+
+SYNC = "approvals.tasks.sync_runs"
+LEASE = timedelta(seconds=15)
+LONGEST_PAUSE = timedelta(minutes=10)
+# while a person decides, the run's end is all that could be news
+WAITING_PAUSE = timedelta(minutes=1)
+BURST = 10  # polls of the budget that may come at once
+
+
+def claim_due(now: datetime) -> Run | None:
+    """Lease one run that is to be read again; its `sync_attempts` is the fence."""
+    spent = [connection.pk for connection in Connection.objects.foreign() if _is_spent(connection, now)]
+    due = Run.objects.due(now).exclude(quiet_looks__gt=0, connection__in=spent)
+    for run in due.select_related("connection").order_by("sync_due_at")[:20]:
+        same = Run.objects.filter(pk=run.pk, sync_attempts=run.sync_attempts, sync_due_at=run.sync_due_at)
+        with transaction.atomic():
+            won = same.update(sync_attempts=F("sync_attempts") + 1, sync_due_at=now + LEASE)
+            if won:
+                _spend(run, now)
+        if won:
+            return Run.objects.select_related("assistant", "connection").get(pk=run.pk)
+    return None
+
+
+def _is_spent(connection: Connection, now: datetime) -> bool:
+    return connection.polls_whole_at > now.timestamp() + BURST * _interval(connection)
+
+
+def _spend(run: Run, now: datetime) -> None:
+    """One poll of the budget; a look for which there is a reason costs nothing."""
+    if run.connection is None or run.connection.is_embedded or not run.quiet_looks:
+        return
+    connection = Connection.objects.select_for_update(no_key=True).get(pk=run.connection_id)
+    whole_at = max(connection.polls_whole_at, now.timestamp()) + _interval(connection)
+    Connection.objects.filter(pk=connection.pk).update(polls_whole_at=whole_at)
+
+
+def _interval(connection: Connection) -> float:
+    return 60 / max(1, connection.polls_per_minute)
+
+
+def free_leases() -> None:
+    """Look at every unfinished run now; for a worker that starts anew. Reading one twice does no harm."""
+    Run.objects.filter(sync_due_at__isnull=False).update(sync_due_at=timezone.now())
+
+
+def synced(run: Run) -> None:
+    """It was read: set the next look, or none until there is news."""
+    now = timezone.now()
+    due_at, quiet_looks = _next_look(run, now)
+    mine = Run.objects.filter(pk=run.pk, sync_attempts=run.sync_attempts)
+    mine.exclude(sync_failures=0).update(sync_failures=0)
+    # a change that was seen meanwhile has set a due time before the lease's end: leave that alone
+    mine.filter(sync_due_at__gt=now).update(sync_due_at=due_at, quiet_looks=quiet_looks)
+
+
+def _next_look(run: Run, now: datetime) -> tuple[datetime | None, int]:
+    """When, and how many looks before it found nothing; 0 where there will be a reason to look."""
+    if run.has_ended:
+        return None, 0
+    deadline = run.hold_until if run.hold_until and run.hold_until > now else None
+    if _tells(run):
+        return deadline, 0
+    pause = backoff(run.quiet_looks)
+    if run.status == Run.Status.REQUIRES_ACTION:
+        pause = max(pause, WAITING_PAUSE)
+    if deadline and deadline <= now + pause:
+        return deadline, 0
+    return now + pause, run.quiet_looks + 1
+
+
+def _tells(run: Run) -> bool:
+    """Our own server sets sync_due_at itself whenever a run changes; a caller's run is always there."""
+    if run.driver == Run.Driver.CALLER:
+        return True
+    return run.connection is not None and run.connection.is_embedded
+
+
+def put_off(run: Run, why: str) -> None:
+    """It could not be read; each failure in a row waits longer than the one before."""
+    Run.objects.filter(pk=run.pk, sync_attempts=run.sync_attempts).update(
+        sync_due_at=timezone.now() + backoff(run.sync_failures),
+        sync_failures=F("sync_failures") + 1,
+        last_error=why[:1000],
+    )
+
+
+def ask_again(run: Run) -> None:
+    """There may be news of it."""
+    Run.objects.filter(pk=run.pk).update(sync_due_at=timezone.now(), quiet_looks=0)
+    nudge.on_commit(SYNC)
+
+
+def backoff(attempts: int) -> timedelta:
+    return min(timedelta(seconds=2 ** min(attempts, 10)), LONGEST_PAUSE)
