@@ -123,7 +123,7 @@ TOOLS: tuple[Tool, ...] = (
 
 
 def schemas(form: str, mailbox_id: str = "") -> list[Any]:
-    """Ready to register: as an assistant of the Assistants API takes them, as Responses does, or MCP."""
+    """Ready to register: as the Assistants API takes them, the Responses or the Agents API, or MCP."""
     return [FORMS[form](tool, tool.parameters(mailbox_id)) for tool in TOOLS]
 
 
@@ -143,6 +143,15 @@ def _responses(tool: Tool, parameters: Schema) -> Schema:
     }
 
 
+def _agents(tool: Tool, parameters: Schema) -> Schema:
+    return {
+        "type": "function",
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": parameters,
+    }
+
+
 def _mcp(tool: Tool, parameters: Schema) -> Schema:
     return {
         "name": tool.name,
@@ -156,5 +165,6 @@ def _mcp(tool: Tool, parameters: Schema) -> Schema:
 FORMS: dict[str, Callable[[Tool, Schema], Schema]] = {
     "assistants": _assistants,
     "responses": _responses,
+    "agents": _agents,
     "mcp": _mcp,
 }
