@@ -138,9 +138,26 @@ def fail_start(run: Run, why: str) -> bool:
 
 def open_calls(run: Run) -> list[ToolCall]:
     """The calls of a waiting run that we have no output for, in the model's order."""
-    return list(
-        run.calls.filter(output=None, run__status=Run.Status.REQUIRES_ACTION).order_by("position", "pk")
-    )
+    return owed(run)[0]
+
+
+def due_outputs(run: Run) -> list[ToolCall]:
+    """The answered calls of which we don't know yet what became of their outputs."""
+    return owed(run)[1]
+
+
+def owed(run: Run) -> tuple[list[ToolCall], list[ToolCall]]:
+    """What a run waits for: the calls without an output, and those whose output it may not have."""
+    calls = list(run.calls.filter(settled="").order_by("position", "pk"))
+    waits = run.status == Run.Status.REQUIRES_ACTION
+    still_open = [call for call in calls if call.output is None and waits]
+    return still_open, [call for call in calls if call.output is not None]
+
+
+def is_ready(run: Run) -> bool:
+    """Every call has its output, and some are still owed."""
+    still_open, due = owed(run)
+    return not still_open and bool(due)
 
 
 def answer_call(run: Run, call_id: str, output: Mapping[str, Any], *, provisional: bool = False) -> bool:
@@ -152,16 +169,6 @@ def answer_call(run: Run, call_id: str, output: Mapping[str, Any], *, provisiona
 
 def as_output(output: Mapping[str, Any]) -> str:
     return json.dumps(output, ensure_ascii=False, default=str)
-
-
-def due_outputs(run: Run) -> list[ToolCall]:
-    """The answered calls of which we don't know yet what became of their outputs."""
-    return list(run.calls.filter(output__isnull=False, settled="").order_by("position", "pk"))
-
-
-def is_ready(run: Run) -> bool:
-    """Every call has its output, and some are still owed."""
-    return not open_calls(run) and bool(due_outputs(run))
 
 
 def settle(calls: Iterable[ToolCall], settled: Settled) -> list[ToolCall]:
@@ -226,5 +233,6 @@ def note(run: Run) -> bool:
 
 def alert(run: Run, why: str) -> bool:
     """Something that a person should look at; empty: no more. True if that is new."""
-    same = Run.objects.filter(pk=run.pk, alert=why[:1000])
-    return not same.exists() and bool(Run.objects.filter(pk=run.pk).update(alert=why[:1000]))
+    if run.alert == why[:1000]:
+        return False
+    return bool(Run.objects.filter(pk=run.pk).exclude(alert=why[:1000]).update(alert=why[:1000]))

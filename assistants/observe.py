@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -120,9 +119,10 @@ def record_outputs(assistant: Assistant, run_id: str, outputs: Mapping[str, str]
 
     What our own driver submits it notes itself, with the event, once the far side has answered.
     """
-    now = timezone.now()
-    theirs = Run.objects.filter(assistant=assistant, run_id=run_id, driver=Run.Driver.CALLER)
-    calls: Any = ToolCall.objects.filter(run__in=theirs)
+    theirs = Run.objects.filter(assistant=assistant, run_id=run_id, driver=Run.Driver.CALLER).first()
+    if theirs is None:
+        return
+    now, calls = timezone.now(), theirs.calls.all()
     for call_id, output in outputs.items():
         calls.filter(call_id=call_id, output=None).update(output=output, answered_at=now)
         calls.filter(call_id=call_id, submitted_at=None).update(

@@ -38,13 +38,15 @@ WORDS = {
 def resume_run(promise: OutboxEntry) -> None:
     """Once every call of `promise.ref` has its output, hand over those that were not heard yet."""
     run = Run.objects.select_related("assistant", "connection").get(pk=promise.ref)
-    calls = assistant_actions.due_outputs(run)
+    still_open, calls = assistant_actions.owed(run)
     if not calls:
         return
     if run.status == Run.Status.GONE:
         return _settle(run, calls, Settled.GONE)
     try:
-        _hand_over(run, calls, tried=promise.attempts > 1)
+        runtime = runtimes.of(run)
+        if runtime.can.partial or not still_open:
+            _hand_over(run, calls, runtime, tried=promise.attempts > 1)
     except runtimes.Gone as error:
         _settle(assistant_actions.lose(run, str(error)), calls, Settled.GONE)
     except runtimes.Refused as error:
@@ -56,11 +58,8 @@ def resume_run(promise: OutboxEntry) -> None:
         raise TryAgain(str(error)) from error
 
 
-def _hand_over(run: Run, calls: list[ToolCall], *, tried: bool) -> None:
+def _hand_over(run: Run, calls: list[ToolCall], runtime: runtimes.Runtime, *, tried: bool) -> None:
     """`tried`: a former attempt may have been heard."""
-    runtime = runtimes.of(run)
-    if assistant_actions.open_calls(run) and not runtime.can.partial:
-        return
     waits = run.status == Run.Status.REQUIRES_ACTION
     if not (waits and runtime.can.repeats):
         calls = _reconcile(run, calls, runtime, tried=tried)

@@ -63,8 +63,8 @@ POINTS = [
     ("assistants.actions:due_outputs:before", False),
     ("assistants.runtimes.assistants:AssistantsRuntime.submit:before", False),
     ("assistants.runtimes.assistants:AssistantsRuntime.submit:after", False),
-    ("approvals.effects:_resumed:before", False),
-    ("approvals.effects:_resumed:after", False),
+    ("approvals.effects.resuming:_settle:before", False),
+    ("approvals.effects.resuming:_settle:after", False),
 ]
 
 
