@@ -54,6 +54,12 @@ def _write(thread: Thread, given: Given) -> Message:
     )
 
 
+def delete_message(message: Message) -> None:
+    if message.status == Message.Status.IN_PROGRESS and message.run and message.run.is_active:
+        raise ApiError(f"Can't delete {message.id} while a run {message.run.id} is writing it.")
+    message.delete()
+
+
 def _lock(thread: Thread) -> Run | None:
     """Hold the thread until the transaction ends. Returns the run that is active in it."""
     if not Thread.objects.select_for_update(no_key=True).filter(pk=thread.pk).exists():

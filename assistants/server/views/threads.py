@@ -58,7 +58,7 @@ def update_message(asked: Asked, thread_id: str, message_id: str) -> Json:
 
 
 def delete_message(asked: Asked, thread_id: str, message_id: str) -> Json:
-    find.message(asked, thread_id, message_id).delete()
+    actions.delete_message(find.message(asked, thread_id, message_id))
     return objects.deleted("thread.message", message_id)
 
 

@@ -49,6 +49,7 @@ class FakeModel:
         self.answers: list[Json | tuple[Any, ...] | Streamed] = []
         self.requests: list[Json] = []
         self.keys: list[str] = []
+        self.asked = threading.Event()  # set at each request
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         body, more = b"", True
@@ -59,6 +60,7 @@ class FakeModel:
         self.keys.append(headers[b"authorization"].decode())
         assert scope["path"] == "/v1/chat/completions"
         self.requests.append(json.loads(body))
+        self.asked.set()
         answer = self.answers.pop(0)
         if isinstance(answer, Streamed):
             await self._stream(send, answer.parts)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from datetime import timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from django.utils import timezone
 from assistants.models import Assistant, Connection
 from assistants.server.models import Run
 from tests.assistants.server.conftest import TOOLS, Client, advanced, answer, open_calls, said, start
-from tests.assistants.server.fake_model import SECRET, FakeModel
+from tests.assistants.server.fake_model import SECRET, FakeModel, completion
 
 
 @pytest.fixture
@@ -189,6 +191,38 @@ def test_a_server_in_trouble_is_asked_again_later_and_not_for_ever(
     assert len(model.requests) == 4
 
 
+def in_two_minutes() -> str:
+    return format_datetime(timezone.now() + timedelta(minutes=2), usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "least", "most"),
+    [
+        (429, {"retry-after": "90"}, 85, 90),
+        (503, {"retry-after": "7.5"}, 5, 8),
+        (429, {"retry-after": "date"}, 100, 120),
+        (503, {"retry-after-ms": "60000", "retry-after": "1"}, 55, 60),
+        (429, {"retry-after": "86400"}, 290, 300),  # within reason
+        (503, {"retry-after": "-5"}, 0, 2),
+        (429, {"retry-after": "soon"}, 0, 2),
+        (503, {"retry-after": "nan"}, 0, 2),
+        (429, {"retry-after": "Sun, 06 Nov 1994 08:49:37 GMT"}, 0, 2),
+        (503, {}, 0, 2),
+    ],
+)
+def test_a_server_that_wants_to_be_left_alone_is(
+    client: Client, model: FakeModel, status: int, headers: dict[str, str], least: int, most: int
+) -> None:
+    sent = {name: in_two_minutes() if value == "date" else value for name, value in headers.items()}
+    model.answers = [(status, b"{}", sent), {"text": "Back."}]
+    began = timezone.now()
+    run = advanced(client, start(client))
+    due_at = Run.objects.get().due_at
+    assert began + timedelta(seconds=least) <= due_at <= timezone.now() + timedelta(seconds=most)
+    Run.objects.update(due_at=timezone.now())
+    assert advanced(client, run).status == "completed"
+
+
 def test_a_server_that_recovers_is_forgiven(client: Client, model: FakeModel) -> None:
     model.answers = [(503, b"{}"), {"text": "Back."}]
     run = advanced(client, start(client))
@@ -218,6 +252,86 @@ def test_an_answer_cut_short_ends_the_run_incomplete(client: Client, model: Fake
     assert run.incomplete_details.reason == "max_completion_tokens"
     [message] = client.beta.threads.messages.list(run.thread_id, run_id=run.id)
     assert message.status == "incomplete"
+
+
+@pytest.mark.parametrize("count", [2**63, 10**30, -5, "7", None, 1.5, True, [1]])
+def test_counts_of_tokens_that_are_nonsense_break_nothing(
+    client: Client, model: FakeModel, count: Any
+) -> None:
+    said = completion(text="Hi.") | {"usage": {"prompt_tokens": count, "completion_tokens": count}}
+    model.answers = [(200, json.dumps(said).encode())] * 2
+    run = advanced(client, start(client, max_completion_tokens=2**31 - 1))
+    assert run.status in ("completed", "incomplete")
+    assert run.usage
+    assert 0 <= run.usage.total_tokens <= 2**42
+
+
+@pytest.mark.parametrize(("limit", "count"), [("max_prompt_tokens", 300), ("max_completion_tokens", 10)])
+def test_an_answer_that_took_more_than_the_run_may_is_kept_and_ends_it_incomplete(
+    client: Client, model: FakeModel, limit: str, count: int
+) -> None:
+    tokens = {"prompt_tokens": 300, "completion_tokens": 10}
+    model.answers = [(200, json.dumps(completion(text="Hi.") | {"usage": tokens}).encode())] * 2
+    options: dict[str, Any] = {limit: count - 1}
+    run = advanced(client, start(client, **options))
+    assert (run.status, said(client, run)) == ("incomplete", ["Hi."])
+    assert run.incomplete_details
+    assert run.incomplete_details.reason == limit
+    options[limit] = count
+    assert advanced(client, start(client, **options)).status == "completed"
+
+
+def test_every_option_of_a_run_reaches_the_model(client: Client, model: FakeModel) -> None:
+    model.answers = [{"text": "{}"}]
+    schema: Any = {"name": "x", "schema": {"type": "object"}, "strict": True}
+    form: Any = {"type": "json_schema", "json_schema": schema}
+    choice: Any = {"type": "function", "function": {"name": "check_inbox"}}
+    run = start(
+        client,
+        "First",
+        instructions="Only this.",
+        tool_choice=choice,
+        parallel_tool_calls=True,
+        response_format=form,
+        extra_body={"reasoning_effort": "high"},
+        truncation_strategy={"type": "auto"},
+    )
+    assert advanced(client, run).status == "completed"
+    [asked] = model.requests
+    assert asked["tool_choice"] == choice
+    assert asked["parallel_tool_calls"] is True
+    assert asked["response_format"] == form
+    assert asked["reasoning_effort"] == "high"
+    assert asked["messages"][0] == {"role": "system", "content": "Only this."}
+
+
+def test_additional_instructions_and_messages_reach_the_model(client: Client, model: FakeModel) -> None:
+    model.answers = [{"text": "Yes."}]
+    made = client.beta.assistants.create(model="m", instructions="Be brief.")
+    thread = client.beta.threads.create(messages=[{"role": "user", "content": "One"}])
+    run = client.beta.threads.runs.create(
+        thread.id,
+        assistant_id=made.id,
+        additional_instructions="Be kind.",
+        additional_messages=[
+            {"role": "assistant", "content": "Two"},
+            {"role": "user", "content": [{"type": "text", "text": "Three"}]},
+        ],
+    )
+    advanced(client, run)
+    assert [(one["role"], one["content"]) for one in model.requests[0]["messages"]] == [
+        ("system", "Be brief.\n\nBe kind."),
+        ("user", "One"),
+        ("assistant", "Two"),
+        ("user", "Three"),
+    ]
+
+
+def test_tools_that_the_run_leaves_out_are_not_offered(client: Client, model: FakeModel) -> None:
+    model.answers = [{"text": "Yes."}]
+    run = start(client, tools=[], tool_choice="none", parallel_tool_calls=False)
+    assert advanced(client, run).status == "completed"
+    assert not {"tools", "tool_choice", "parallel_tool_calls"} & set(model.requests[0])
 
 
 def test_an_empty_answer_completes_the_run_without_a_message(client: Client, model: FakeModel) -> None:

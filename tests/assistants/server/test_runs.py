@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import openai
 import pytest
+from django.utils import timezone
+from openai.types.beta.threads import Run
 
 from assistants import keys
 from assistants.models import Assistant, ToolCall
 from assistants.models import Run as SeenRun
+from assistants.server.models import Step
 from tests import factories
 from tests.assistants.server.conftest import (
     TOOLS,
@@ -160,15 +164,25 @@ def test_the_client_polls_until_the_run_ends(client: Client, follows: Follows) -
     assert run.status == "completed"
 
 
-def test_polls_are_asked_to_slow_down_while_a_person_decides(client: Client, follows: Follows) -> None:
+def poll_after(client: Client, run: Run) -> int:
+    raw = client.beta.threads.runs.with_raw_response.retrieve(run.id, thread_id=run.thread_id)
+    return int(raw.headers["openai-poll-after-ms"])
+
+
+def test_polls_are_asked_to_slow_down_the_longer_a_person_decides(client: Client, follows: Follows) -> None:
     follows(SEND_THEN_THANK)
     run = start(client)
-    waits = []
-    for _ in range(2):
-        raw = client.beta.threads.runs.with_raw_response.retrieve(run.id, thread_id=run.thread_id)
-        waits.append(int(raw.headers["openai-poll-after-ms"]))
-        advanced(client, run)
-    assert waits[0] < waits[1]
+    waits = [poll_after(client, run)]
+    run = advanced(client, run)
+    for minutes in (0, 0.5, 1, 60, 60 * 24 * 3):
+        Step.objects.update(created_at=timezone.now() - timedelta(minutes=minutes))
+        waits.append(poll_after(client, run))
+    working, first, *later, longest, longest_again = waits
+    assert working < first
+    assert first < later[0] < later[1] < longest == longest_again == 10_000
+    assert working == 200
+    answer(client, run, "sent")
+    assert poll_after(client, run) == working
 
 
 def test_a_run_overrides_what_its_assistant_says(client: Client, follows: Follows) -> None:
