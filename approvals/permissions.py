@@ -82,6 +82,23 @@ def check_drive(actor: User, run: Run) -> None:
         raise NotPermitted("This run is about a mailbox that is not among yours.")
 
 
+def check_adopt(actor: User | ApiKey, assistant: Assistant) -> None:
+    """A run that we drive has all the rights of its assistant: a key with fewer must not gain them so."""
+    if isinstance(actor, User):
+        return check_start_run(actor, assistant)
+    check_scope(actor, Scope.SEND)
+    if actor.assistant_id != assistant.pk:
+        raise NotPermitted("A key adopts runs of its own assistant only.")
+    beyond = Mailbox.objects.visible_to(assistant).exclude(actor.mailbox_reach("pk"))
+    missing = [
+        scope for scope in (Scope.READ, Scope.SEND) if assistant.has_scope(scope) > actor.has_scope(scope)
+    ]
+    if missing or beyond.exists():
+        raise NotPermitted(
+            f"Counterseal would drive the run with all rights of {assistant.name}, and this key has fewer."
+        )
+
+
 def check_scope(actor: Sender | ApiKey, scope: Scope) -> None:
     if not actor.has_scope(scope):
         raise NotPermitted(

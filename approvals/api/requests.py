@@ -234,6 +234,13 @@ class RunQuery(PageQuery):
     state = serializers.ChoiceField(Run.Status.values, required=False)
 
 
+class AdoptRequest(serializers.Serializer[Any]):
+    thread_id = StringField(max_length=200)
+    run_id = StringField(max_length=200)
+    # the name or id of the assistant's connection; another is refused
+    connection = StringField(required=False, max_length=200)
+
+
 class ToolsQuery(serializers.Serializer[Any]):
     mailbox_id = IdField(required=False)
     format = serializers.ChoiceField(sorted(tools.FORMS), default="assistants")

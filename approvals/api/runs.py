@@ -6,15 +6,16 @@ from django.db.models import Prefetch, Q
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from approvals import wire
+from approvals import effects, wire
 from approvals.api import answers
-from approvals.api.base import View, key_of, mailbox_of, one, query
+from approvals.api.base import View, body, key_of, mailbox_of, one, query
 from approvals.api.paging import page
-from approvals.api.requests import RunQuery, ToolsQuery
+from approvals.api.requests import AdoptRequest, RunQuery, ToolsQuery
 from approvals.api.schema import operation
+from approvals.errors import NotPermitted
 from approvals.models import OutboundMessage
 from assistants import tools
-from assistants.models import ApiKey, Run, RunQuerySet, Scope, ToolCall
+from assistants.models import ApiKey, Assistant, Run, RunQuerySet, Scope, ToolCall
 
 
 class ToolsView(View):
@@ -43,7 +44,7 @@ def _runs(key: ApiKey) -> RunQuerySet:
 
 
 class RunsView(View):
-    scopes = {"GET": (Scope.READ,)}
+    scopes = {"GET": (Scope.READ,), "POST": (Scope.SEND,)}
 
     @operation("list_runs", answers.RunList, parameters=[RunQuery])
     def get(self, request: Request) -> Response:
@@ -55,6 +56,30 @@ class RunsView(View):
         found, cursor = page(runs, wanted)
         shown = [wire.run_object(run) for run in found]
         return Response({"runs": shown, "items": shown, "cursor": cursor})
+
+    @operation("adopt_run", wire.RunObject, request=AdoptRequest)
+    def post(self, request: Request) -> Response:
+        """Adopt a run that waits: from now on Counterseal answers it, and its caller's outputs are refused.
+
+        Mail that the key had held for the run's calls is bound to them. Adopting it again changes nothing.
+        """
+        wanted, key = body(request, AdoptRequest), key_of(request)
+        assistant = _assistant_of(key)
+        _check_connection(assistant, wanted.get("connection", ""))
+        run = effects.adopt(assistant, thread_id=wanted["thread_id"], run_id=wanted["run_id"], by=key)
+        return Response(wire.run_object(one(_runs(key).filter(pk=run.pk), "run")))
+
+
+def _assistant_of(key: ApiKey) -> Assistant:
+    if key.assistant is None:
+        raise NotPermitted("This key belongs to an integration, which has no runs.")
+    return key.assistant
+
+
+def _check_connection(assistant: Assistant, named: str) -> None:
+    own = assistant.connection
+    if named and (own is None or named not in (own.pk, own.name)):
+        raise NotPermitted(f"{assistant.name} does not run on the connection {named}.")
 
 
 class RunView(View):

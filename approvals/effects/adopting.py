@@ -7,9 +7,10 @@ from django.db import transaction
 from approvals import gate
 from approvals.actions.telling import about_run
 from approvals.errors import Conflict, DomainError, Invalid, NotFound
-from approvals.permissions import Actor
+from approvals.models import User
+from approvals.permissions import check_adopt
 from assistants import polling, runtimes
-from assistants.models import Assistant, Run
+from assistants.models import ApiKey, Assistant, Run
 from assistants.observe import observe
 from audit import log
 from audit.log import Entry
@@ -23,10 +24,12 @@ class FarSideFailed(DomainError):
     code = "run_server_failed"
 
 
-def adopt(assistant: Assistant, *, thread_id: str, run_id: str, by: Actor) -> Run:
+def adopt(assistant: Assistant, *, thread_id: str, run_id: str, by: User | ApiKey) -> Run:
     """One conditional UPDATE makes us its driver. A run that is ours already is left as it is."""
+    check_adopt(by, assistant)
     run = Run.objects.filter(assistant=assistant, run_id=run_id).select_related("connection").first()
-    if run and run.thread_id != thread_id:
+    within = run is None or Run.objects.visible_to(by).filter(pk=run.pk).exists()
+    if run and (run.thread_id != thread_id or not within):
         raise _unknown(run_id, thread_id)
     if run and run.driver == Run.Driver.COUNTERSEAL:
         return run
@@ -58,11 +61,14 @@ def _look(assistant: Assistant, known: Run | None, thread_id: str, run_id: str) 
         return None
     run = known or Run(assistant=assistant, connection=connection, thread_id=thread_id, run_id=run_id)
     try:
-        return runtimes.of(run).read(run)
+        seen = runtimes.of(run).read(run)
     except runtimes.Gone:
         raise _unknown(run_id, thread_id) from None
     except (runtimes.Unreachable, runtimes.Refused, runtimes.NotWaiting) as error:
         raise FarSideFailed(f"The run server could not be asked for the run: {error}") from error
+    if seen.thread_id != thread_id:
+        raise _unknown(run_id, thread_id)
+    return seen
 
 
 def _take_over(run: Run) -> Run:

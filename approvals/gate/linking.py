@@ -10,8 +10,7 @@ from approvals.actions.telling import tell
 from approvals.actions.transitions import about, current
 from approvals.gate.binding import Call as Asked
 from approvals.gate.binding import call_key, fits
-from approvals.models import OutboundMessage
-from approvals.permissions import Actor
+from approvals.models import OutboundMessage, User
 from approvals.states import FINAL, Status
 from assistants import actions as assistant_actions
 from assistants.models import ApiKey, Run, ToolCall
@@ -22,7 +21,7 @@ from mailboxes.models import Email
 SENDS = ("send_email", "reply_email")
 
 
-def link_calls(run: Run, *, by: Actor) -> list[Entry]:
+def link_calls(run: Run, *, by: User | ApiKey) -> list[Entry]:
     """Bind to each open call of `run` the one message that was made for it; what is settled is told at once.
 
     By its call id or, lacking one, by mailbox and content, if exactly one that is still open fits.
@@ -35,7 +34,7 @@ def link_calls(run: Run, *, by: Actor) -> list[Entry]:
     return told
 
 
-def _unbound(run: Run, by: Actor) -> Iterator[OutboundMessage]:
+def _unbound(run: Run, by: User | ApiKey) -> Iterator[OutboundMessage]:
     """Newest first. A key links what was handed in with it; a person, what the assistant handed in."""
     found = OutboundMessage.objects.filter(run=None, assistant=run.assistant)
     if isinstance(by, ApiKey):
@@ -44,7 +43,7 @@ def _unbound(run: Run, by: Actor) -> Iterator[OutboundMessage]:
     yield from found.filter(of_run).select_related("email__mailbox", "key").order_by("-pk")[:200]
 
 
-def _message_of(run: Run, call: ToolCall, by: Actor) -> OutboundMessage | None:
+def _message_of(run: Run, call: ToolCall, by: User | ApiKey) -> OutboundMessage | None:
     unbound = list(_unbound(run, by))
     named = [
         message

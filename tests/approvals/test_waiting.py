@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from approvals import actions, effects, gate, tasks
+from approvals import actions, gate, tasks
 from approvals.actions.transitions import current
 from approvals.models import OutboundMessage, OutboxEntry, User
 from assistants import polling, runtimes
@@ -673,22 +673,3 @@ class TestByHand:
         Run.objects.update(sync_due_at=timezone.now())
         work()
         assert far_side.started == [(run.thread_id, "The customer called.")]
-
-
-class TestAdopting:
-    def test_a_foreign_run_is_read_taken_over_and_answered(
-        self, foreign: Assistant, mailbox: Mailbox, reviewer: User, far_side: FarSide
-    ) -> None:
-        seen = runtimes.Snapshot(
-            "run_theirs", "thread_theirs", "asst_1", "requires_action", [SeenCall("call_1", *SEND)]
-        )
-        far_side.runs["run_theirs"] = seen
-        key = factories.a_key(foreign, mailboxes=[mailbox])
-        run = effects.adopt(foreign, thread_id="thread_theirs", run_id="run_theirs", by=key)
-        assert (run.driver, run.cause) == ("counterseal", "adopted")
-        work()
-        actions.reject(held()[0], by=reviewer, reason="no")
-        work()
-        assert told(far_side, run) == ["rejected"]
-        assert effects.adopt(foreign, thread_id="thread_theirs", run_id="run_theirs", by=key) == run
-        assert events(Event.Action.RUN_ADOPTED) == 1

@@ -112,3 +112,35 @@ def test_the_number_of_queries_does_not_grow(
 def test_another_assistants_run_of_the_same_name_stays_hidden(agent: Caller, assistant: Assistant) -> None:
     a_run(factories.an_assistant())
     assert agent.get("/v1/runs/run_1").status_code == 404
+
+
+ADOPTED = {"thread_id": "thread_1", "run_id": "run_1"}
+
+
+def test_a_caller_hands_its_run_over(agent: Caller, assistant: Assistant, mailbox: Mailbox) -> None:
+    assistant.connection = factories.a_connection([])
+    assistant.save()
+    run = a_run(assistant)
+    answer = agent.post("/v1/runs", ADOPTED | {"connection": assistant.connection.name})
+    assert answer.status_code == 200
+    assert (answer.json()["id"], answer.json()["driver"]) == (run.pk, "counterseal")
+    assert agent.post("/v1/runs", ADOPTED).json()["id"] == run.pk
+
+
+def test_what_cannot_be_adopted_is_refused_with_a_sentence(
+    agent: Caller, stranger: Caller, assistant: Assistant
+) -> None:
+    answer = agent.post("/v1/runs", ADOPTED)
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid")
+    assert "no model connection" in answer.json()["error"]
+    assert agent.post("/v1/runs", {"run_id": "run_1"}).json()["field"] == "thread_id"
+    assert agent.post("/v1/runs", ADOPTED | {"connection": "Elsewhere"}).status_code == 403
+    assistant.connection = factories.a_connection([])
+    assistant.save()
+    assert agent.post("/v1/runs", ADOPTED).status_code == 404
+    ended = a_run(assistant)
+    Run.objects.update(status="completed", ended_at=ended.created_at)
+    answer = agent.post("/v1/runs", ADOPTED)
+    assert (answer.status_code, answer.json()["code"]) == (409, "run_ended")
+    program = Caller(factories.a_key(factories.an_integration()))
+    assert program.post("/v1/runs", ADOPTED).status_code == 403
