@@ -59,6 +59,7 @@ def test_a_state_that_is_resumed_twice_sends_once(
     for one in resumed:
         (told,) = one.told
         assert (told["id"], told["status"], told["sent"]) == (email.pk, "sent", True)
+    assert program.run().said == resumed[0].said  # at its end it stays there
     assert recipients(smtp_server) == [["anna@example.com"]]
     assert OutboundMessage.objects.count() == 1
 
