@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from cryptography.fernet import InvalidToken
 from django.contrib.auth.hashers import check_password
 from django.db.models import Model
 
+from approvals.actions.answering import answer_with, move_assistant
+from approvals.actions.connections import write_connection
 from approvals.actions.oversight import change_mode
 from approvals.actions.setup import make_key
 from approvals.models import KeyMailbox, MailboxAssistant, Membership, User
-from approvals.provisioning.shape import ROLES, Document, Item
+from approvals.provisioning.shape import ROLES, Document, Item, connection_fields
 from approvals.provisioning.values import EVERY
 from assistants.models import ApiKey, Assistant, Connection, Integration, Scope
 from audit.log import Entry, Subject
@@ -80,27 +81,8 @@ def _account(item: Item, made: Made) -> None:
 
 
 def _connection(item: Item, made: Made) -> None:
-    row = Connection.objects.filter(name=item["name"]).first() or Connection(name=item["name"])
-    created = row._state.adding
-    wanted = _only(item, "protocol", "base_url", "model", "script")
-    if "models" in item:
-        wanted["models_served"] = item["models"]
-    key_changed = "api_key" in item and item["api_key"] != _api_key(row)
-    if key_changed:
-        row.api_key = item["api_key"]
-    changes = _set(row, wanted, created=created)
-    if key_changed:
-        row.save(update_fields=["api_key_encrypted"])
-        changes["api_key_changed"] = True
-    about = {"connection": row.pk, "name": row.name}
-    made.note(created, (Action.CONNECTION_CREATED, Action.CONNECTION_CHANGED), changes and about | changes)
-
-
-def _api_key(row: Connection) -> str | None:
-    try:
-        return row.api_key
-    except InvalidToken:  # SECRET_KEY has changed since
-        return None
+    row = Connection.objects.filter(name=item["name"]).first() or Connection()
+    made.entries += write_connection(row, connection_fields(item))
 
 
 def _mailbox(item: Item, made: Made) -> None:
@@ -134,13 +116,8 @@ def _answering(item: Item, made: Made) -> None:
     """Which assistant inbound mail starts."""
     if "assistant" not in item:
         return
-    links = MailboxAssistant.objects.filter(mailbox__address=item["address"])
-    if links.filter(answers_inbound=True, assistant__name=item["assistant"]).exists():
-        return
-    stopped = links.filter(answers_inbound=True).update(answers_inbound=False)
-    started = links.filter(assistant__name=item["assistant"]).update(answers_inbound=True)
-    if stopped or started:
-        mailbox = Mailbox.objects.get(address=item["address"])
+    mailbox = Mailbox.objects.get(address=item["address"])
+    if answer_with(mailbox, Assistant.objects.filter(name=item["assistant"]).first()):
         changes = {"answered_by": item["assistant"]}
         made.entries.append(Entry(Action.MAILBOX_CHANGED, Subject(mailbox_id=mailbox.pk), changes))
 
@@ -149,13 +126,11 @@ def _assistant(item: Item, made: Made) -> None:
     row = Assistant.objects.filter(name=item["name"]).first() or Assistant(name=item["name"])
     created = row._state.adding
     wanted = _only(item, "scopes", "instructions")
-    if "connection" in item:
-        wanted["connection"] = Connection.objects.filter(name=item["connection"]).first()
     changes = _set(row, wanted, created=created)
-    if "connection" in changes:
-        changes["connection"] = item["connection"]
-        # its counterpart was made at the far side of the old one
-        _set(row, {"remote_id": ""}, created=False)
+    if "connection" in item:
+        connection = Connection.objects.filter(name=item["connection"]).first()
+        if move_assistant(row, connection):
+            changes["connection"] = item["connection"]
     if "mailboxes" in item:
         links = MailboxAssistant.objects.filter(assistant=row)
         changes |= _link(links, item["mailboxes"], assistant=row)

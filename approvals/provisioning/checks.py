@@ -9,14 +9,13 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 
+from approvals.actions.connections import objections
 from approvals.actions.setup import DECIDING
 from approvals.models import MailboxAssistant, User
-from approvals.provisioning.shape import Document, Item, Refuse
+from approvals.provisioning.shape import Document, Item, Refuse, connection_fields
 from approvals.provisioning.values import EVERY, did_you_mean
 from assistants.models import Assistant, Connection, Integration, Scope
 from mailboxes.models import Account, Mailbox, OversightMode
-
-Protocol = Connection.Protocol
 
 
 class Outcome:
@@ -149,13 +148,10 @@ def _check_references(outcome: Outcome, refuse: Refuse) -> None:
 def _check_connection(item: Item, stored: Connection | None, refuse: Refuse) -> None:
     if "protocol" in item.named and "protocol" not in item:
         return
-    protocol = _now("protocol", item, stored)
-    needed = {"script"} if protocol == Protocol.SCRIPTED else {"base_url"} if protocol else set()
-    if protocol == Protocol.CHAT_COMPLETIONS:
-        needed.add("model")
-    for name in sorted(needed):
-        if not _now(name, item, stored) and (name in item or name not in item.named):
-            refuse(item.at(name), f"is required for {protocol}")
+    for name, sentence in objections(stored, connection_fields(item)):
+        # one with a bad value was refused already
+        if name in item or name not in item.named:
+            refuse(item.at(name), sentence)
 
 
 def _check_scopes(document: Document, refuse: Refuse) -> None:

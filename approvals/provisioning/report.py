@@ -42,9 +42,14 @@ def _connection(row: Connection) -> dict[str, Any]:
         "name": row.name,
         "protocol": row.protocol,
         "base_url": row.base_url,
+        "api_version": row.api_version,
         "model": row.model,
         "models": row.models_served,
         "script": row.script,
+        "timeout": row.timeout,
+        "retries": row.retries,
+        "hold_policy": row.hold_policy or None,
+        "polls_per_minute": row.polls_per_minute,
     }
 
 

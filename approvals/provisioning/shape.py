@@ -18,7 +18,9 @@ DEEPEST = 40
 ROLES = ["reviewer", "administrator", "auditor"]
 
 Refuse = Callable[[str, str], object]
-# the value as it is stored, or None if it was refused
+# what stands in place of a refused value; None is a value, because null may mean something
+REFUSED: Any = object()
+# the value as it is stored, or REFUSED
 Parser = Callable[[Any, str, Refuse], Any]
 
 
@@ -66,7 +68,7 @@ def leaf(parse: values.Leaf) -> Parser:
             return parse(value)
         except ValueError as error:
             refuse(path, str(error))
-            return None
+            return REFUSED
 
     return parser
 
@@ -74,27 +76,27 @@ def leaf(parse: values.Leaf) -> Parser:
 def list_of(parse: values.Leaf, *, filled: bool = False) -> Parser:
     """Refused elements stay in their place as None, so that later errors name the right one."""
 
-    def parser(value: Any, path: str, refuse: Refuse) -> list[Any] | None:
+    def parser(value: Any, path: str, refuse: Refuse) -> Any:
         if not isinstance(value, list):
             refuse(path, f"must be a list, not {kind(value)}")
-            return None
+            return REFUSED
         if filled and not value:
             refuse(path, "must not be empty")
-            return None
+            return REFUSED
         parsed = [leaf(parse)(element, f"{path}[{at}]", refuse) for at, element in enumerate(value)]
         for at, element in enumerate(parsed):
-            if element is not None and element in parsed[:at]:
+            if element is not REFUSED and element in parsed[:at]:
                 refuse(f"{path}[{at}]", f'"{element}" is listed twice')
-        return parsed
+        return [None if element is REFUSED else element for element in parsed]
 
     return parser
 
 
-def names_of_models(value: Any, path: str, refuse: Refuse) -> dict[str, str] | None:
+def names_of_models(value: Any, path: str, refuse: Refuse) -> Any:
     """{asked: served}"""
     if not isinstance(value, dict):
         refuse(path, f"must be an object, not {kind(value)}")
-        return None
+        return REFUSED
     return {asked: name(served, _join(path, asked), refuse) for asked, served in value.items()}
 
 
@@ -102,7 +104,7 @@ def script(value: Any, path: str, refuse: Refuse) -> Any:
     problems = scripted.validate(value)
     for where, sentence in problems:
         refuse(f"{path}{where}", sentence)
-    return None if problems else value
+    return REFUSED if problems else value
 
 
 name = leaf(values.text(200, required=True))
@@ -112,10 +114,16 @@ FIELDS: dict[str, dict[str, Parser]] = {
         "name": name,
         "protocol": leaf(values.one_of(Connection.Protocol.values)),
         "base_url": leaf(values.url),
-        "api_key": leaf(values.text(2000)),
+        "api_version": leaf(values.word(40)),
+        "api_key": leaf(values.secret(2000)),
+        "webhook_secret": leaf(values.webhook_secret),
         "model": leaf(values.text(200)),
         "models": names_of_models,
         "script": script,
+        "timeout": leaf(values.or_null(values.seconds(1, 600), None)),
+        "retries": leaf(values.or_null(values.whole_number(0, 10), None)),
+        "hold_policy": leaf(values.or_null(values.one_of(Connection.HoldPolicy.values), "")),
+        "polls_per_minute": leaf(values.whole_number(1, 6000)),
     },
     "mailboxes": {
         "address": leaf(values.address),
@@ -145,6 +153,8 @@ FIELDS: dict[str, dict[str, Parser]] = {
         "mailboxes": list_of(values.address_or_every),
     },
 }
+# where a document says it otherwise than the table
+COLUMNS = {"models": "models_served"}
 IDENTITY = {
     "connections": "name",
     "mailboxes": "address",
@@ -152,6 +162,11 @@ IDENTITY = {
     "integrations": "name",
     "people": "email",
 }
+
+
+def connection_fields(item: Item) -> dict[str, Any]:
+    """Its values by the names of the model's fields."""
+    return {COLUMNS.get(name, name): value for name, value in item.values.items()}
 
 
 class _Object(dict[str, Any]):
@@ -245,4 +260,4 @@ def _item(path: str, value: Any, fields: Mapping[str, Parser], refuse: Refuse) -
     for unknown in sorted(value.keys() - fields.keys()):
         refuse(_join(path, unknown), f"is unknown{did_you_mean(unknown, fields)}")
     parsed = {name: fields[name](value[name], f"{path}.{name}", refuse) for name in value if name in fields}
-    return Item(path, frozenset(parsed), {name: kept for name, kept in parsed.items() if kept is not None})
+    return Item(path, frozenset(parsed), {name: kept for name, kept in parsed.items() if kept is not REFUSED})

@@ -5,6 +5,8 @@ No sentence repeats a value that may be a secret.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import difflib
 import unicodedata
 from collections.abc import Callable, Iterable
@@ -51,6 +53,18 @@ def text(limit: int, *, lines: bool = False, required: bool = False) -> Leaf:
     return parse
 
 
+def word(limit: int) -> Leaf:
+    """Part of a URL: no space, nothing beyond ASCII."""
+
+    def parse(value: Any) -> str:
+        written: str = text(limit)(value)
+        if not written.isascii() or any(char.isspace() for char in written):
+            raise ValueError("must be one word in ASCII")
+        return written
+
+    return parse
+
+
 def one_of(choices: list[str]) -> Leaf:
     def parse(value: Any) -> str:
         if not isinstance(value, str):
@@ -74,6 +88,47 @@ def whole_number(least: int, most: int) -> Leaf:
         return value
 
     return parse
+
+
+def seconds(least: float, most: float) -> Leaf:
+    def parse(value: Any) -> float:
+        # bool is an int in Python, and not in JSON
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise ValueError(f"must be a number of seconds, not {kind(value)}")
+        if not least <= value <= most:
+            raise ValueError(f"must be from {least:g} to {most:g} seconds")
+        return float(value)
+
+    return parse
+
+
+def or_null(parse: Leaf, default: Any) -> Leaf:
+    """null stands for the default, which is stored as `default`."""
+    return lambda value: default if value is None else parse(value)
+
+
+def secret(limit: int) -> Leaf:
+    """Goes into a header or a signature, so ASCII, and never into a sentence."""
+
+    def parse(value: Any) -> str:
+        written: str = text(limit)(value)
+        if not written.isascii():
+            raise ValueError("must hold no letters beyond ASCII; copy it anew from its provider")
+        return written
+
+    return parse
+
+
+def webhook_secret(value: Any) -> str:
+    """As Standard Webhooks writes it, `whsec_` and base64; or any text, which is then taken as it is."""
+    written: str = secret(500)(value)
+    encoded = written.removeprefix("whsec_")
+    if encoded != written:
+        try:
+            base64.b64decode(encoded, validate=True)
+        except binascii.Error:
+            raise ValueError("starts with whsec_, and what follows is not whole; copy it anew") from None
+    return written
 
 
 def address(value: Any) -> str:

@@ -28,6 +28,22 @@ GOOD: Json = {
             "api_key": "sk-secret-of-the-model",
             "model": "small",
             "models": {"gpt-4o": "small"},
+            "timeout": 45.5,
+            "retries": 2,
+            "hold_policy": None,
+        },
+        {
+            "name": "far",
+            "protocol": "responses",
+            "base_url": "https://models.example/v1",
+            "api_version": "2026-05-01-preview",
+            "api_key": "sk-secret-of-the-far-side",
+            "webhook_secret": "whsec_c2VjcmV0IG9mIHRoZSBob29r",
+            "model": "large",
+            "timeout": None,
+            "retries": None,
+            "hold_policy": "pending_now",
+            "polls_per_minute": 6,
         },
     ],
     "mailboxes": [
@@ -67,7 +83,13 @@ GOOD: Json = {
     ],
 }
 
-SECRETS = ("sk-secret-of-the-model", "correct horse battery", "staple of a good door")
+SECRETS = (
+    "sk-secret-of-the-model",
+    "sk-secret-of-the-far-side",
+    "whsec_c2VjcmV0IG9mIHRoZSBob29r",
+    "correct horse battery",
+    "staple of a good door",
+)
 
 
 def changed(changes: dict[str, Any]) -> Json:

@@ -56,6 +56,15 @@ def test_everything_that_is_named_is_made() -> None:
         "small",
         {"gpt-4o": "small"},
     )
+    assert (model.timeout, model.retries, model.hold_policy, model.polls_per_minute) == (45.5, 2, "", 60)
+    far = Connection.objects.get(name="far")
+    assert (far.api_version, far.timeout, far.retries, far.hold_policy, far.polls_per_minute) == (
+        "2026-05-01-preview",
+        None,
+        None,
+        "pending_now",
+        6,
+    )
 
 
 def test_people_get_their_roles_mailboxes_and_a_password_that_works(rf: Any) -> None:
@@ -95,7 +104,7 @@ def test_the_answer_has_the_shape_of_the_document_with_ids() -> None:
     for section in ("connections", "mailboxes", "assistants", "integrations", "people"):
         for given, told in zip(GOOD[section], made[section], strict=True):
             assert told["id"]
-            for name in given.keys() - {"password", "api_key"}:
+            for name in given.keys() - {"password", "api_key", "webhook_secret"}:
                 same = told[name] == given[name]
                 assert same or sorted(told[name]) == sorted(given[name]), f"{section} {name}"
 
@@ -111,6 +120,9 @@ def test_no_password_and_no_connections_key_is_told_or_logged_or_stored_in_the_c
     model = Connection.objects.get(name="model")
     assert model.api_key == "sk-secret-of-the-model"
     assert "sk-secret" not in model.api_key_encrypted
+    far = Connection.objects.get(name="far")
+    assert far.webhook_secret == "whsec_c2VjcmV0IG9mIHRoZSBob29r"
+    assert "c2VjcmV0" not in far.webhook_secret_encrypted
 
 
 @pytest.mark.database
@@ -131,7 +143,7 @@ def test_everything_made_is_in_the_log_in_one_whole_chain() -> None:
     counts = {action: Event.objects.filter(action=action).count() for action in Event.Action.values}
     assert {action: n for action, n in counts.items() if n} == {
         "account.changed": 1,
-        "connection.created": 2,
+        "connection.created": 3,
         "mailbox.created": 3,
         "mailbox.changed": 1,
         "assistant.created": 2,
@@ -148,6 +160,16 @@ CHANGES: list[tuple[str, Any, str]] = [
     ("connections[0].script", [{"say": "Other"}], "connection.changed"),
     ("connections[1].api_key", "sk-another", "connection.changed"),
     ("connections[1].models", {}, "connection.changed"),
+    ("connections[1].timeout", None, "connection.changed"),
+    ("connections[1].timeout", 600, "connection.changed"),
+    ("connections[1].retries", 0, "connection.changed"),
+    ("connections[1].hold_policy", "hold_with_deadline", "connection.changed"),
+    ("connections[2].hold_policy", None, "connection.changed"),
+    ("connections[2].polls_per_minute", 1, "connection.changed"),
+    ("connections[2].api_version", "", "connection.changed"),
+    ("connections[2].webhook_secret", "another secret", "connection.changed"),
+    ("connections[2].webhook_secret", "", "connection.changed"),
+    ("connections[2].protocol", "agents", "connection.changed"),
     ("mailboxes[0].display_name", "Help", "mailbox.changed"),
     ("mailboxes[0].on_inbound", "notify", "mailbox.changed"),
     ("mailboxes[0].allowlist", ["*@partner.test"], "mailbox.changed"),
@@ -284,6 +306,32 @@ def test_a_connections_key_is_replaced_when_it_can_no_longer_be_read(settings: A
     settings.SECRET_KEY = "another"
     provision(GOOD)
     assert Connection.objects.get(name="model").api_key == "sk-secret-of-the-model"
+
+
+def test_a_secret_that_a_document_leaves_out_is_kept_and_an_empty_one_is_cleared() -> None:
+    provision(GOOD)
+    provision(only("connections", {"name": "far", "model": "larger"}))
+    far = Connection.objects.get(name="far")
+    assert (far.api_key, far.model) == ("sk-secret-of-the-far-side", "larger")
+    assert far.webhook_secret == "whsec_c2VjcmV0IG9mIHRoZSBob29r"
+    provision(only("connections", {"name": "far", "webhook_secret": ""}))
+    far.refresh_from_db()
+    assert (far.api_key, far.webhook_secret) == ("sk-secret-of-the-far-side", "")
+
+
+def test_a_replaced_secret_is_logged_as_replaced_and_never_told() -> None:
+    provision(GOOD)
+    provision(changed({"connections[2].webhook_secret": "whsec_bmV3"}))
+    told = Event.objects.get(action="connection.changed").payload.body or {}
+    assert told["webhook_secret_changed"] is True
+    assert "bmV3" not in json.dumps(told)
+
+
+def test_a_document_leaves_what_polling_counts_alone() -> None:
+    provision(GOOD)
+    Connection.objects.update(polls_whole_at=7.5)
+    provision(changed({"connections[2].polls_per_minute": 9}))
+    assert Connection.objects.get(name="far").polls_whole_at == 7.5
 
 
 def test_tightening_a_mailbox_takes_back_what_the_policy_released() -> None:
