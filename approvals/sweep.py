@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from approvals import actions, effects, gate
 from approvals.actions.inbound import overdue_inbound
-from approvals.actions.telling import about_run
+from approvals.actions.runs import raise_alert
+from approvals.actions.telling import BY, about_run
 from approvals.models import OutboundMessage, OutboxEntry
 from assistants import actions as assistant_actions
 from assistants import polling, runtimes
@@ -20,6 +21,8 @@ from audit.log import Entry
 from audit.models import Event
 
 logger = logging.getLogger("counterseal.sweep")
+
+UNREADABLE = "The run cannot be read"
 
 
 def sweep() -> int:
@@ -52,6 +55,9 @@ def sync_runs() -> int:
             continue
         except runtimes.Unreachable as error:
             polling.put_off(run, str(error))
+        except runtimes.Refused as error:
+            polling.put_off(run, str(error))
+            raise_alert(run, f"{UNREADABLE}: {error}")
         except Exception as error:
             logger.exception("run %s could not be read", run.pk)
             polling.put_off(run, f"{type(error).__name__}: {error}")
@@ -62,6 +68,8 @@ def _sync(run: Run) -> None:
     """Runs that their caller drives are only followed in the log: their far side is our own server."""
     if run.driver == Run.Driver.COUNTERSEAL and not run.has_ended:
         run = assistant_actions.sync_run(run)
+        if run.alert.startswith(UNREADABLE):
+            assistant_actions.alert(run, "")
         gate.dispatch_calls(run)
     _note(run)
     if run.has_ended:
@@ -89,4 +97,4 @@ def _note(run: Run) -> None:
     with transaction.atomic():
         if assistant_actions.note(run):
             first = [Entry(Event.Action.RUN_STARTED, about)] if started and run.run_id else []
-            log.record(*first, Entry(action, about, {"error": run.last_error}), by="system:driver")
+            log.record(*first, Entry(action, about, {"error": run.last_error}), by=BY)

@@ -48,7 +48,14 @@ def start(run: Run) -> Run:
     again = not _begin(run)
     if run.run_id or run.has_ended:
         return run
-    return _keep(run, runtimes.of(run).start(run, again=again), run_id="") or _reloaded(run)
+    try:
+        seen = runtimes.of(run).start(run, again=again)
+    except runtimes.Locked:
+        if not again:
+            # surely nothing of it is there: what it is to say may still be added to
+            Run.objects.filter(pk=run.pk, run_id="").update(start_tried_at=None)
+        raise
+    return _keep(run, seen, run_id="") or _reloaded(run)
 
 
 def _begin(run: Run) -> bool:
@@ -56,11 +63,6 @@ def _begin(run: Run) -> bool:
     first = Run.objects.filter(pk=run.pk, start_tried_at=None).update(start_tried_at=timezone.now())
     run.refresh_from_db(fields=["prompt", "thread_id", "run_id", "status", "start_tried_at"])
     return bool(first)
-
-
-def not_begun(run: Run) -> bool:
-    """The far side surely has nothing of this attempt: the next one need not look for it."""
-    return bool(Run.objects.filter(pk=run.pk, run_id="").update(start_tried_at=None))
 
 
 def ahead_of(run: Run, thread_id: str) -> Run | None:

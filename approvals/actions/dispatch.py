@@ -17,6 +17,8 @@ from approvals.actions.transitions import about, current, entry, hold_reason, mo
 from approvals.models import Decision, OutboundMessage, OutboxEntry
 from approvals.policy import Oversight, Ruling, Verdict, rule
 from approvals.states import Status
+from assistants import polling
+from assistants.models import Run
 from audit import log
 from audit.log import Entry
 from audit.models import Event
@@ -112,6 +114,9 @@ def return_to_pending(message: OutboundMessage, reasons: tuple[str, ...]) -> lis
         voided_at=None, verdict__in=(Decision.Verdict.APPROVE, Decision.Verdict.RELEASE)
     ).update(voided_at=timezone.now())
     outbox.withdraw(OutboxEntry.Kind.DELIVER_EMAIL, message.pk)
+    if message.run and message.run.driver == Run.Driver.COUNTERSEAL:
+        # undecided again: where runs don't wait for that, it is time for a provisional answer
+        polling.ask_again(message.run)
     return [entry(Event.Action.MESSAGE_RETURNED, message, reasons=reasons)]
 
 

@@ -1,11 +1,11 @@
-"""What a person does for a run that is stuck, or was left in the dark."""
+"""Runs that are stuck, or were left in the dark, and what a person does for them."""
 
 from __future__ import annotations
 
 from django.db import transaction
 
 from approvals import outbox
-from approvals.actions.telling import about_run, plan_entry
+from approvals.actions.telling import BY, about_run, plan_entry
 from approvals.errors import Conflict, Invalid
 from approvals.models import OutboxEntry, User
 from approvals.permissions import check_drive
@@ -17,6 +17,13 @@ from audit.log import Entry
 from audit.models import Event
 
 LONGEST_TEXT = 10_000  # characters
+
+
+def raise_alert(run: Run, why: str) -> None:
+    """Put something about `run` before whoever looks after it; noted in the log when it is new."""
+    with transaction.atomic():
+        if assistant_actions.alert(run, why):
+            log.record(Entry(Event.Action.RUN_ALERTED, about_run(run), {"alert": why[:1000]}), by=BY)
 
 
 def retry_resume(run: Run, *, by: User) -> None:

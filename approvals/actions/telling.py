@@ -22,6 +22,7 @@ from audit import log
 from audit.log import Entry, Subject
 from audit.models import Event
 
+BY = "system:driver"
 UNDECIDED = (Status.PENDING, Status.DEFERRED)
 
 
@@ -86,9 +87,7 @@ def _answer_for_now(run: Run, call: ToolCall, message: OutboundMessage) -> None:
     output = provisional(message)
     with transaction.atomic():
         if assistant_actions.answer_call(run, call.call_id, output, provisional=True):
-            log.record(
-                Entry(Event.Action.TOOL_ANSWERED, about(message), {"output": output}), by="system:driver"
-            )
+            log.record(Entry(Event.Action.TOOL_ANSWERED, about(message), {"output": output}), by=BY)
 
 
 def about_run(run: Run) -> Subject:

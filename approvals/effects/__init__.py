@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from approvals import outbox
 from approvals.effects.adopting import adopt
 from approvals.effects.delivering import deliver_email, send_copy
+from approvals.effects.hearing import read_webhook
 from approvals.effects.receiving import receive_email
 from approvals.effects.resuming import resume_run
 from approvals.effects.starting import promise_next, start_run
@@ -18,6 +19,7 @@ __all__ = [
     "adopt",
     "deliver_email",
     "promise_next",
+    "read_webhook",
     "receive_email",
     "resume_run",
     "send_copy",
@@ -32,4 +34,5 @@ OTHERS: Mapping[Kind, outbox.Handler] = {
     Kind.START_RUN: start_run,
     Kind.RECEIVE_EMAIL: receive_email,
     Kind.SEND_COPY: send_copy,
+    Kind.READ_WEBHOOK: read_webhook,
 }

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from django.db import transaction
 
-from approvals.actions.telling import about_run, follow_up
+from approvals.actions.runs import raise_alert
+from approvals.actions.telling import BY, about_run, follow_up
 from approvals.models import OutboxEntry
 from approvals.outbox import TryAgain
 from assistants import actions as assistant_actions
@@ -21,7 +22,6 @@ from audit import log
 from audit.log import Entry
 from audit.models import Event
 
-BY = "system:driver"
 # a few failures are everyday life; after these a person should know
 PATIENCE = 5
 
@@ -50,11 +50,11 @@ def resume_run(promise: OutboxEntry) -> None:
     except runtimes.Gone as error:
         _settle(assistant_actions.lose(run, str(error)), calls, Settled.GONE)
     except runtimes.Refused as error:
-        _alert(run, f"The outputs cannot be handed over: {error}")
+        raise_alert(run, f"The outputs cannot be handed over: {error}")
         raise TryAgain(str(error)) from error
     except runtimes.Unreachable as error:
         if promise.attempts >= PATIENCE:
-            _alert(run, f"The outputs could not be handed over in {promise.attempts} attempts: {error}")
+            raise_alert(run, f"The outputs could not be handed over in {promise.attempts} attempts: {error}")
         raise TryAgain(str(error)) from error
 
 
@@ -104,9 +104,3 @@ def _settle(run: Run, calls: Sequence[ToolCall], settled: Settled, status: str =
         assistant_actions.alert(run, "Somebody else answered calls of this run." if conflict else "")
         details = {"calls": [call.call_id for call in first], "outcome": settled.value, "state": status}
         log.record(Entry(WORDS[settled], about_run(run), details), *more, by=BY)
-
-
-def _alert(run: Run, why: str) -> None:
-    with transaction.atomic():
-        if assistant_actions.alert(run, why):
-            log.record(Entry(Event.Action.RUN_ALERTED, about_run(run), {"alert": why[:1000]}), by=BY)

@@ -12,8 +12,7 @@ from django.utils import timezone
 
 from approvals import outbox
 from approvals.actions.inbound_runs import forget_thread, keep_thread, thread_of
-from approvals.actions.telling import about_run
-from approvals.effects.resuming import BY
+from approvals.actions.telling import BY, about_run
 from approvals.models import OutboxEntry
 from approvals.outbox import TryAgain
 from assistants import actions as assistant_actions
@@ -41,7 +40,6 @@ def start_run(promise: OutboxEntry) -> None:
         _not_started(run, str(error))
     except runtimes.Locked as error:
         # by somebody else's run, which may wait for a person for days
-        assistant_actions.not_begun(run)
         pause = min(outbox.backoff(promise.attempts), LONGEST_TURN_PAUSE)
         raise TryAgain(str(error), max(pause, TURN_PAUSE)) from error
     except runtimes.Gone as error:

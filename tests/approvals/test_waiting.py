@@ -251,6 +251,19 @@ class TestDeadlines:
         assert told(far_side, run) == ["rejected"]
         assert not far_side.started
 
+    def test_pending_now_answers_also_what_returned_to_the_reviewers(
+        self, foreign: Assistant, mailbox: Mailbox, reviewer: User, far_side: FarSide
+    ) -> None:
+        Connection.objects.update(hold_policy="pending_now")
+        Mailbox.objects.update(oversight_mode="autonomous")
+        foreign.refresh_from_db()
+        run = a_run(foreign, mailbox, far_side, SEND)
+        actions.set_mode(
+            Mailbox.objects.get(), "gated_all", by=factories.a_person("a@x.test", "administrator")
+        )
+        work()
+        assert told(far_side, run) == ["pending_approval"]
+
 
 class TestGone:
     @pytest.mark.parametrize("end", ["expired", "cancelled", "failed", "incomplete", "404"])
@@ -466,6 +479,20 @@ class TestReconciliation:
         work()
         run.refresh_from_db()
         assert told(far_side, run) == ["rejected"]
+        assert run.alert == ""
+
+    def test_a_run_that_may_not_be_read_any_more_is_an_alert(
+        self, foreign: Assistant, mailbox: Mailbox, far_side: FarSide
+    ) -> None:
+        run = a_run(foreign, mailbox, far_side, SEND)
+        Run.objects.update(sync_due_at=timezone.now())
+        with far_side.fault("refused"):
+            assert tasks.sync_runs() == 1
+        run.refresh_from_db()
+        assert "the key was revoked" in run.alert
+        assert run.sync_due_at
+        work()
+        run.refresh_from_db()
         assert run.alert == ""
 
     def test_outputs_that_are_asked_for_and_refused_are_put_before_a_person(
