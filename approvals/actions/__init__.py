@@ -4,6 +4,7 @@ from approvals.actions.answering import choose_connection, set_inbound
 from approvals.actions.connections import change_connection, create_connection, delete_connection
 from approvals.actions.decide import approve, cancel, expire, reject
 from approvals.actions.inbound import approve_inbound, expire_inbound, read, reject_inbound
+from approvals.actions.model_webhooks import receive_webhook
 from approvals.actions.oversight import change_mode, hold, lift_hold, set_mode
 from approvals.actions.runs import retry_resume, send_follow_up
 from approvals.actions.settle import give_up, mark_sent, retry, send_again
@@ -28,6 +29,7 @@ __all__ = [
     "lift_hold",
     "mark_sent",
     "read",
+    "receive_webhook",
     "reject",
     "reject_inbound",
     "retry",

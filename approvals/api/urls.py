@@ -1,11 +1,11 @@
-"""/v1 and /health."""
+"""/v1, /health and /hooks."""
 
 from __future__ import annotations
 
 from django.urls import path, re_path, register_converter
 from django.urls.converters import StringConverter
 
-from approvals.api import emails, flat, mailboxes, messages, oversight, runs, sending, system
+from approvals.api import emails, flat, hooks, mailboxes, messages, oversight, runs, sending, system
 
 
 class IdConverter(StringConverter):
@@ -27,6 +27,7 @@ EMAIL = f"{MAILBOX}/emails/<id:email_id>"
 urlpatterns = [
     path("health", system.HealthView.as_view()),
     path("v1/openapi.json", system.OpenApiView.as_view()),
+    path("hooks/models/<id:connection_id>", hooks.ModelWebhookView.as_view()),
     path("v1/mailboxes", mailboxes.MailboxesView.as_view()),
     path(MAILBOX, mailboxes.MailboxView.as_view()),
     path(f"{MAILBOX}/send", sending.SendView.as_view()),

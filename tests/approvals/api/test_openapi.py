@@ -20,7 +20,8 @@ def test_the_document_is_valid_openapi_3_1_for_anybody(db: None) -> None:
 def test_every_address_is_in_the_document(db: None) -> None:
     documented = APIClient().get("/v1/openapi.json").json()["paths"]
     mounted = [str(p.pattern) for p in urls.urlpatterns]
-    hidden = {"v1/openapi.json", "^v1/"}
+    # the last is for run servers, not for callers
+    hidden = {"v1/openapi.json", "^v1/", "hooks/models/<id:connection_id>"}
     assert len(documented) == len(set(mounted) - hidden)
 
 

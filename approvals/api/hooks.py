@@ -1,0 +1,29 @@
+"""What the outside world posts to us by itself. Public: a signature is what lets it in."""
+
+from __future__ import annotations
+
+from rest_framework.parsers import BaseParser
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from approvals import actions
+from approvals.api.base import View
+from assistants.webhooks import LARGEST
+
+
+class ModelWebhookView(View):
+    """From the run server of a connection, e.g. response.completed or agent.session.action_required."""
+
+    schema = None
+    http_method_names = ["post"]
+    authentication_classes = []
+    permission_classes = [AllowAny]
+    throttle_classes = []
+    # what is signed are the bytes
+    parser_classes: list[type[BaseParser]] = []
+
+    def post(self, request: Request, connection_id: str) -> Response:
+        body = request._request.read(LARGEST + 1)
+        actions.receive_webhook(connection_id, request.headers, body)
+        return Response({"received": True})
