@@ -68,7 +68,7 @@ def send(
     draft: Draft, mailbox: Mailbox, *, by: Sender, context: Context | None = None, idempotency_key: str = ""
 ) -> Submission:
     """Submit a new message from `mailbox`. It is held or released; nothing is sent here."""
-    _check_may_send(by, mailbox)
+    check_send(by, mailbox)
     call = Call("send_email", {"to": list(draft.to), "subject": draft.subject, "body": draft.markdown})
     return _submit(draft, mailbox, _Asked(by, call, context or Context(), idempotency_key))
 
@@ -80,7 +80,7 @@ def reply(
 
     It goes to Reply-To if present, else From; a follow-up to mail of our own goes where that went.
     """
-    _check_may_send(by, email.mailbox)
+    check_send(by, email.mailbox)
     call = Call("reply_email", {"email_id": email.pk, "body": draft.markdown})
     target = (email.reply_to or email.from_address,) if email.is_inbound else tuple(email.to)
     subject = email.subject if email.subject.lower().startswith("re:") else f"Re: {email.subject}"
@@ -88,30 +88,45 @@ def reply(
     return _submit(draft, email.mailbox, _Asked(by, call, context or Context(), idempotency_key), email)
 
 
-def _check_may_send(by: Sender, mailbox: Mailbox) -> None:
-    check_send(by, mailbox)
-    if not mailbox.is_active:
-        raise Refused(f"{mailbox.address} is closed.", "mailbox_closed")
-    ruling = rule((), oversight_of(mailbox))
-    if ruling.verdict == Verdict.REFUSE:
-        with transaction.atomic():
-            subject = Subject(mailbox_id=mailbox.pk, assistant_id=_assistant_of(by))
-            log.record(Entry(Event.Action.MESSAGE_REFUSED, subject, {"reasons": ruling.reasons}), by=by.actor)
-        raise Refused(
-            f"{' '.join(ruling.reasons)} An administrator can raise its mode in the dashboard (Mailboxes)."
-        )
-
-
 def _submit(draft: Draft, mailbox: Mailbox, asked: _Asked, answered: Email | None = None) -> Submission:
+    content_hash = _content_hash(draft, mailbox, answered)
+    if refusal := _refusal(mailbox):
+        # not in the way of a repeat: who resumes is told what became of it, whatever became of the mailbox
+        if repeated := _repeated(bind(asked.by, mailbox, asked.context, asked.call), asked, content_hash):
+            return repeated
+        raise _recorded(refusal, mailbox, asked.by)
     built = _build(draft, mailbox, answered)
     frozen = mime.freeze(built)
     facts = [*map(asdict, frozen.facts), *known_facts(mailbox, frozen.recipients, answered)]
-    letter = _Letter(mailbox, built, frozen, facts, _content_hash(draft, mailbox, answered), answered)
+    letter = _Letter(mailbox, built, frozen, facts, content_hash, answered)
     try:
         return _place(letter, asked)
     except IntegrityError:
         # another request with the same call or key was stored meanwhile; this time it is found
         return _place(letter, asked)
+
+
+def _refusal(mailbox: Mailbox) -> Refused | None:
+    if not mailbox.is_active:
+        return Refused(f"{mailbox.address} is closed.", "mailbox_closed")
+    ruling = rule((), oversight_of(mailbox))
+    if ruling.verdict != Verdict.REFUSE:
+        return None
+    return Refused(
+        f"{' '.join(ruling.reasons)} An administrator can raise its mode in the dashboard (Mailboxes)."
+    )
+
+
+@transaction.atomic
+def _recorded(refusal: Refused, mailbox: Mailbox, by: Sender) -> Refused:
+    subject = Subject(mailbox_id=mailbox.pk, assistant_id=_assistant_of(by))
+    log.record(Entry(Event.Action.MESSAGE_REFUSED, subject, {"reasons": [refusal.sentence]}), by=by.actor)
+    return refusal
+
+
+def _repeated(bound: Bound, asked: _Asked, content_hash: str) -> Submission | None:
+    found = repeats.find(asked.by, bound.call_key, content_hash, asked.idempotency_key)
+    return Submission(found, repeated=True) if found else None
 
 
 def _build(draft: Draft, mailbox: Mailbox, answered: Email | None) -> Envelope:
@@ -139,9 +154,8 @@ def _place(letter: _Letter, asked: _Asked) -> Submission:
     """Look for a repeat, rule, and store message, decision, promise and events together."""
     by, key = asked.by, asked.idempotency_key
     bound = bind(by, letter.mailbox, asked.context, asked.call)
-    repeated = repeats.find(by, bound.call_key, letter.content_hash, key)
-    if repeated:
-        return Submission(repeated, repeated=True)
+    if repeated := _repeated(bound, asked, letter.content_hash):
+        return repeated
     mailbox = Mailbox.objects.get(pk=letter.mailbox.pk)
     ruling = rule(letter.frozen.recipients, oversight_of(mailbox))
     if ruling.verdict == Verdict.REFUSE:

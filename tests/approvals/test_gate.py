@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -123,6 +124,19 @@ class TestRepeats:
         second = gate.send(DRAFT, mailbox, by=api_key, context=CONTEXT)
         assert (first.repeated, second.repeated) == (False, True)
         assert first.message == second.message
+
+    @pytest.mark.parametrize("change", [{"oversight_mode": "read_only"}, {"is_active": False}])
+    def test_the_same_call_finds_the_first_whatever_has_become_of_the_mailbox(
+        self, api_key: ApiKey, mailbox: Mailbox, change: dict[str, object]
+    ) -> None:
+        """A refusal would tell a resumed run that what was sent was not."""
+        first = gate.send(DRAFT, mailbox, by=api_key, context=CONTEXT).message
+        Mailbox.objects.update(**change)
+        again = gate.send(DRAFT, Mailbox.objects.get(), by=api_key, context=CONTEXT)
+        assert (again.message, again.repeated) == (first, True)
+        assert not Event.objects.filter(action=Event.Action.MESSAGE_REFUSED).exists()
+        with pytest.raises(Refused):
+            gate.send(replace(DRAFT, subject="Another"), Mailbox.objects.get(), by=api_key)
 
     def test_the_same_call_with_other_content_is_a_conflict(self, api_key: ApiKey, mailbox: Mailbox) -> None:
         gate.send(DRAFT, mailbox, by=api_key, context=CONTEXT)
