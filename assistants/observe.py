@@ -96,6 +96,8 @@ def _add_calls(run: Run, calls: Sequence[SeenCall]) -> bool:
 
 def _update(run: Run, snapshot: Snapshot, *, act: bool) -> None:
     now = timezone.now()
+    # nobody tells us what becomes of it, so it is looked at from the start
+    begins = not run.run_id and not (run.connection and run.connection.is_embedded)
     if not run.has_ended:
         run.status = snapshot.status
         run.ended_at = now if run.has_ended else None
@@ -108,7 +110,7 @@ def _update(run: Run, snapshot: Snapshot, *, act: bool) -> None:
     run.updated_at = now
     if act:
         run.quiet_looks = 0
-    if act and (run.has_ended or run.status == Run.Status.REQUIRES_ACTION):
+    if act and (begins or run.has_ended or run.status == Run.Status.REQUIRES_ACTION):
         run.sync_due_at = now
         nudge.on_commit("approvals.tasks.sync_runs")
     run.save()

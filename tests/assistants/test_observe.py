@@ -81,6 +81,16 @@ def test_the_row_of_our_driver_becomes_the_run_that_names_it(assistant: Assistan
     assert observe(assistant, "counterseal", replace(named, run_id="run_2")).pk != row.pk
 
 
+@pytest.mark.parametrize(("protocol", "due"), [("responses", True), ("scripted", False)])
+def test_a_run_that_begins_where_nobody_tells_us_of_it_is_looked_at_from_the_start(
+    assistant: Assistant, protocol: str, due: bool
+) -> None:
+    connection = factories.a_connection(protocol=protocol)
+    row = Run.objects.create(assistant=assistant, driver="counterseal", connection=connection)
+    queued = replace(RUNNING, status="queued", metadata={"counterseal_run": row.pk})
+    assert bool(observe(assistant, "counterseal", queued).sync_due_at) == due
+
+
 def test_a_row_of_another_assistant_or_for_a_caller_is_not_taken(assistant: Assistant) -> None:
     other = factories.an_assistant()
     row = Run.objects.create(assistant=other, driver="counterseal")
