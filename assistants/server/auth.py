@@ -20,9 +20,8 @@ class Caller:
 
 
 def identify(request: HttpRequest) -> Caller:
-    kind, _, secret = request.headers.get("Authorization", "").strip().partition(" ")
-    secret = secret.strip()
-    if kind.lower() != "bearer" or not secret:
+    secret = _secret(request)
+    if not secret:
         raise ApiError("You didn't provide an API key. Send `Authorization: Bearer mm_live_…`.", 401)
     if assistant := assistant_of_token(secret):
         return Caller(assistant, Run.Driver.COUNTERSEAL)
@@ -35,6 +34,14 @@ def identify(request: HttpRequest) -> Caller:
     if wait := limits.spend(key):
         raise ApiError(limits.sentence(), 429, code="rate_limit_exceeded", wait=wait)
     return caller
+
+
+def _secret(request: HttpRequest) -> str:
+    kind, _, secret = request.headers.get("Authorization", "").strip().partition(" ")
+    if kind.lower() == "bearer" and secret.strip():
+        return secret.strip()
+    # as Azure's clients send it
+    return request.headers.get("api-key", "").strip()
 
 
 def _caller(key: ApiKey, scope: Scope) -> Caller:

@@ -26,14 +26,22 @@ _function = shape(
     },
     required=["name"],
 )
-tools = array_of(
-    by_type(
-        function=shape({"function": _function}, required=["function"]),
-        code_interpreter=fields.an_object,
-        file_search=shape({"file_search": maybe(fields.an_object)}),
-    ),
-    128,
+_tool = by_type(
+    function=shape({"function": _function}, required=["function"]),
+    code_interpreter=fields.an_object,
+    file_search=shape({"file_search": maybe(fields.an_object)}),
 )
+
+
+def tool(value: Any, param: str) -> dict[str, Any]:
+    given = fields.an_object(value, param)
+    # its name in the first version of the protocol
+    is_old = given.get("type") == "retrieval"
+    checked: dict[str, Any] = _tool(given | {"type": "file_search"} if is_old else given, param)
+    return checked
+
+
+tools = array_of(tool, 128)
 
 
 def response_format(value: Any, param: str) -> Any:
@@ -58,8 +66,13 @@ def tool_choice(value: Any, param: str) -> Any:
     )(value, param)
 
 
+def _written(value: Any, param: str) -> Any:
+    """The text of a block, which some clients send in the shape in which we give it out."""
+    return text(fields.MAX_CONTENT)(value.get("value") if isinstance(value, dict) else value, param)
+
+
 _block = by_type(
-    text=shape({"text": text(fields.MAX_CONTENT)}, required=["text"]),
+    text=shape({"text": _written}, required=["text"]),
     image_url=shape({"image_url": shape({"url": text(20_000)}, required=["url"])}, required=["image_url"]),
     image_file=shape(
         {"image_file": shape({"file_id": text(256)}, required=["file_id"])}, required=["image_file"]
@@ -89,12 +102,18 @@ MESSAGE: dict[str, fields.Check] = {
     "attachments": maybe(array_of(_attachment, 100)),
     "metadata": fields.metadata,
 }
-MESSAGE_NEEDS = ("role", "content")
+_WITHOUT_CONTENT = {name: check for name, check in MESSAGE.items() if name != "content"}
 
 
 def message(value: Any, param: str) -> dict[str, Any]:
-    given: dict[str, Any] = shape(MESSAGE, MESSAGE_NEEDS)(value, param)
-    return {name: given[name] for name in MESSAGE if name in given}
+    """One of a list under `param`; or, with "" for it, the whole body of a request."""
+    given = fields.an_object(value, param)
+    if given.get("role") == "assistant" and given.get("content") in (None, "", []):
+        # a turn that only called tools, from somebody's record of a conversation
+        checked = shape(_WITHOUT_CONTENT)(given, param) | {"content": []}
+    else:
+        checked = shape(MESSAGE, ["role", "content"])(given, param)
+    return {name: checked[name] for name in MESSAGE if name in checked}
 
 
 METADATA = {"metadata": fields.metadata}
@@ -153,9 +172,21 @@ THREAD_AND_RUN: dict[str, fields.Check] = RUN | {
     "tool_resources": tool_resources,
 }
 
+
+def _output(value: Any, param: str) -> str:
+    # it is optional in the official client's types
+    return "" if value is None else str(text(512_000)(value, param))
+
+
+_answered = shape({"tool_call_id": text(200), "output": _output}, required=["tool_call_id"])
+
+
+def _answer(value: Any, param: str) -> dict[str, Any]:
+    checked: dict[str, Any] = _answered(value, param)
+    return {"output": ""} | checked
+
+
 OUTPUTS: dict[str, fields.Check] = {
     "stream": maybe(fields.flag),
-    "tool_outputs": array_of(
-        shape({"tool_call_id": text(200), "output": text(512_000)}, required=["tool_call_id", "output"]), 128
-    ),
+    "tool_outputs": array_of(_answer, 128),
 }

@@ -58,10 +58,12 @@ def clean(
     """The fields that were given, checked. Those absent are absent from the result."""
     for name in required:
         if body.get(name) is None:
-            raise ApiError(
-                f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter"
-            )
+            raise missing(name)
     return {name: check(body[name], name) for name, check in checks.items() if name in body}
+
+
+def missing(param: str) -> ApiError:
+    return ApiError(f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter")
 
 
 def wrong(param: str, expected: str, value: Any) -> ApiError:
@@ -152,15 +154,12 @@ def shape(checks: Mapping[str, Check], required: Iterable[str] = ()) -> Check:
 
     def check(value: Any, param: str) -> dict[str, Any]:
         given = an_object(value, param)
+        prefix = f"{param}." if param else ""
         for name in required:
             if given.get(name) is None:
-                raise ApiError(
-                    f"Missing required parameter: '{param}.{name}'.",
-                    param=f"{param}.{name}",
-                    code="missing_required_parameter",
-                )
+                raise missing(f"{prefix}{name}")
         return given | {
-            name: one(given[name], f"{param}.{name}") for name, one in checks.items() if name in given
+            name: one(given[name], f"{prefix}{name}") for name, one in checks.items() if name in given
         }
 
     return check

@@ -33,4 +33,5 @@ ROUTES = {
     f"{RUN}/steps/<str:step_id>": runs.step,
     "<path:path>": endpoint(GET=unknown, POST=unknown, PUT=unknown, PATCH=unknown, DELETE=unknown),
 }
-urlpatterns = [path(route, view) for route, view in ROUTES.items()]
+# with a slash at the end or without: clients differ
+urlpatterns = [path(f"{route}{slash}", view) for route, view in ROUTES.items() for slash in ("", "/")]

@@ -35,8 +35,7 @@ def delete_thread(asked: Asked, thread_id: str) -> Json:
 
 def create_message(asked: Asked, thread_id: str) -> Json:
     thread = find.thread(asked, thread_id)
-    given = clean(asked.body, bodies.MESSAGE, required=bodies.MESSAGE_NEEDS)
-    return objects.message(actions.add_message(thread, given))
+    return objects.message(actions.add_message(thread, bodies.message(asked.body, "")))
 
 
 def list_messages(asked: Asked, thread_id: str) -> Json:

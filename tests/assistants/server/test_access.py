@@ -10,13 +10,12 @@ from typing import Any
 import openai
 import pytest
 from django.test import Client as HttpClient
-from django.urls import URLPattern
 from django.utils import timezone
 
 from approvals.models import MailboxAssistant
 from assistants import keys
 from assistants.models import ApiKey, Assistant, Run
-from assistants.server.urls import urlpatterns
+from assistants.server.urls import ROUTES
 from tests import factories
 from tests.assistants.server.conftest import Client, Script, advanced, client_of, start
 from tests.servers import AsgiServer
@@ -25,11 +24,9 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
 
 def paths() -> list[str]:
-    routes = [pattern.pattern for pattern in urlpatterns if isinstance(pattern, URLPattern)]
     names = {"<str:thread_id>": "t", "<str:run_id>": "r", "<str:assistant_id>": "a"}
     names |= {"<str:message_id>": "m", "<str:step_id>": "s", "<path:path>": "vector_stores/x"}
-    found = [str(route) for route in routes]
-    return [fill(route, names) for route in found]
+    return [fill(f"{route}{slash}", names) for route in ROUTES for slash in ("", "/")]
 
 
 def fill(route: str, names: dict[str, str]) -> str:
@@ -57,6 +54,12 @@ def test_every_path_refuses_a_stranger(db: None, secret: str) -> None:
             assert response.headers["WWW-Authenticate"].startswith("Bearer")
             if method != "HEAD":
                 assert response.json()["error"]["type"] == "invalid_request_error"
+
+
+def test_a_key_is_also_taken_from_the_header_in_which_azures_clients_send_it(api_key: ApiKey) -> None:
+    for sent, status in ((secret_of(api_key), 200), ("mm_live_unknown", 401)):
+        response = HttpClient(headers={"api-key": sent}).get("/openai/v1/assistants?api-version=v1")
+        assert response.status_code == status
 
 
 def test_dead_keys_open_nothing(assistant: Assistant) -> None:
@@ -118,8 +121,8 @@ def test_what_belongs_to_another_assistant_is_not_found(
     own = {"assistants", "threads", f"threads/{foreign.id}", f"threads/{foreign.id}/messages"}
     asked = 0
     for path in {
-        fill(str(one.pattern), names | {"<str:thread_id>": thread})
-        for one in urlpatterns[:-1]
+        fill(route, names | {"<str:thread_id>": thread})
+        for route in list(ROUTES)[:-1]
         for thread in (run.thread_id, foreign.id)
     } - own:
         for method in ("GET", "POST", "DELETE"):
