@@ -12,15 +12,12 @@ from assistants import keys
 from assistants.models import Assistant, Connection, Run, ToolCall
 from assistants.observe import OWN_ROW, SeenCall, Snapshot
 from assistants.runtimes import clients, lenient
-from assistants.runtimes.abilities import Abilities
+from assistants.runtimes.abilities import OF, OURS, Abilities
 from assistants.runtimes.beginning import begin, begin_at_once
 from assistants.runtimes.clients import far_side
 from assistants.runtimes.errors import Gone, NotWaiting, Unreachable
 from assistants.runtimes.lenient import Json
 from assistants.runtimes.threads import Threads
-
-OURS = Abilities(tells=True, repeats=True)
-FOREIGN = Abilities(expires=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +31,15 @@ class AssistantsRuntime:
 
     @classmethod
     def foreign(cls, connection: Connection) -> AssistantsRuntime:
-        return cls(Threads(clients.foreign(connection)), FOREIGN)
+        return cls(Threads(clients.foreign(connection)), OF[connection.protocol])
 
     def start(self, run: Run, *, again: bool) -> Snapshot:
-        """One request to our own server. Elsewhere two, three on a retry; the first time, one for the assistant."""
+        """One request to our own server; elsewhere two, or three on a retry (see beginning.py).
+
+        One more where the assistant has no counterpart over there yet.
+        """
         with far_side():
-            if self.can.repeats:
+            if self.can is OURS:
                 remote = begin_at_once(self.threads, run)
             else:
                 remote = begin(self.threads, run, again=again)
