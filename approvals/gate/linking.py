@@ -79,7 +79,7 @@ def _link(run: Run, call: ToolCall, message: OutboundMessage) -> list[Entry]:
     }
     Email.objects.filter(pk=message.pk).update(**context)
     key = call_key(run.assistant_id, run, call.call_id)
-    if not OutboundMessage.objects.filter(pk=message.pk, run=None).update(run=run, call_key=key):
-        return []
+    # adoptions of one assistant come one after another, so nobody else binds it meanwhile
+    OutboundMessage.objects.filter(pk=message.pk).update(run=run, call_key=key)
     message = current(message)
     return [Entry(Event.Action.TOOL_LINKED, about(message), {"name": call.name}), *tell(message)]

@@ -209,6 +209,16 @@ def test_a_key_with_fewer_rights_than_its_assistant_gains_none_by_adopting(
     adopt(factories.a_key(foreign, mailboxes=both))
 
 
+def test_a_run_out_of_a_persons_reach_is_not_there(assistant: Assistant, mailbox: Mailbox) -> None:
+    elsewhere = factories.a_mailbox()
+    assistant.mailbox_links.create(mailbox=elsewhere)
+    run = living.a_waiting_run(assistant, elsewhere, ("send_email", "{}"), driver="caller")
+    Run.objects.update(mailbox_id=elsewhere.pk)
+    member = factories.a_person("m@acme.test", "reviewer", mailboxes=[mailbox])
+    with pytest.raises(NotFound):
+        effects.adopt(assistant, thread_id=run.thread_id, run_id=run.run_id, by=member)
+
+
 def test_a_run_of_our_own_server_is_adopted_by_its_row(
     assistant: Assistant, mailbox: Mailbox, api_key: ApiKey
 ) -> None:

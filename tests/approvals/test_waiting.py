@@ -7,18 +7,24 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.utils import timezone
 
-from approvals import actions, gate, tasks
+from approvals import actions, effects, gate, tasks
+from approvals.actions.runs import raise_alert
+from approvals.actions.telling import answer_undecided
 from approvals.actions.transitions import current
+from approvals.errors import Conflict, Invalid, NotPermitted
 from approvals.models import OutboundMessage, OutboxEntry, User
+from assistants import actions as assistant_actions
 from assistants import polling, runtimes
 from assistants.models import Assistant, Connection, Run, ToolCall
-from assistants.observe import SeenCall
+from assistants.observe import SeenCall, observe
 from assistants.reconcile import judge
 from audit.models import Event
+from mailboxes.envelope import Draft
 from mailboxes.models import Mailbox
 from tests import factories
 from tests.approvals import living
@@ -143,6 +149,18 @@ class TestOutputs:
         (output,) = far_side.outputs(run).values()
         assert json.loads(output) | {"message_id": message.pk, **expected} == json.loads(output)
 
+    def test_mail_for_a_call_that_the_run_does_not_have_tells_it_nothing(
+        self, foreign: Assistant, mailbox: Mailbox, reviewer: User, far_side: FarSide
+    ) -> None:
+        run = a_run(foreign, mailbox, far_side, INBOX)
+        work()
+        context = gate.Context("", run.thread_id, run.run_id, "call_made_up")
+        key = factories.a_key(foreign, mailboxes=[mailbox])
+        draft = Draft(to=("a@b.example",), subject="x", markdown="x")
+        actions.reject(gate.send(draft, mailbox, by=key, context=context).message, by=reviewer, reason="no")
+        effects.resume_run(OutboxEntry(kind="resume_run", ref=run.pk))
+        assert (told(far_side, run), far_side.started) == (["-"], [])
+
     def test_a_delivery_in_doubt_leaves_its_call_open(
         self, foreign: Assistant, mailbox: Mailbox, reviewer: User, far_side: FarSide
     ) -> None:
@@ -238,15 +256,18 @@ class TestDeadlines:
         ]
 
     def test_the_decision_wins_against_the_deadline_that_comes_with_it(
-        self, foreign: Assistant, mailbox: Mailbox, reviewer: User, far_side: FarSide
-    ) -> None:
+        self, foreign: Assistant, mailbox: Mailbox, reviewer: User, far_side: FarSide,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
         run = a_run(foreign, mailbox, far_side, SEND, lives=600)
         actions.reject(held()[0], by=reviewer, reason="no")
         Run.objects.update(expires_at=timezone.now())
         run.refresh_from_db()
-        from approvals.actions.telling import answer_undecided
-
+        stale = list(run.calls.all())
+        monkeypatch.setattr(assistant_actions, "open_calls", lambda run: stale)
         answer_undecided(run)
+        monkeypatch.undo()
+        monkeypatch.setattr(runtimes, "of", lambda run: far_side)
         work()
         assert told(far_side, run) == ["rejected"]
         assert not far_side.started
@@ -286,6 +307,38 @@ class TestGone:
         assert (thread, prompt.count('"status": "sent"')) == (run.thread_id, 2)
         assert {call.settled for call in run.calls.all()} == {"gone"}
         assert events(Event.Action.RUN_GONE) == 1
+
+    def test_a_decision_after_the_run_was_found_gone_is_followed_up_too(
+        self, foreign: Assistant, mailbox: Mailbox, reviewer: User, far_side: FarSide
+    ) -> None:
+        run = a_run(foreign, mailbox, far_side, SEND)
+        del far_side.runs[run.run_id]
+        work()
+        run.refresh_from_db()
+        assert run.status == "gone"
+        actions.reject(held()[0], by=reviewer, reason="no")
+        reads = far_side.reads
+        work()
+        assert len(far_side.started) == 1
+        assert run.calls.get().settled == "gone"
+        assert far_side.reads <= reads + 6  # the follow-up's; nobody asks for what is gone
+
+    def test_a_start_that_was_refused_and_heard_all_the_same_is_no_failure(
+        self, foreign: Assistant, mailbox: Mailbox, reviewer: User, far_side: FarSide,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
+        begin = far_side.start
+
+        def heard_and_refused(run: Run, *, again: bool) -> runtimes.Snapshot:
+            observe(run.assistant, run.driver, begin(run, again=again))
+            raise runtimes.Refused("403")
+
+        monkeypatch.setattr(far_side, "start", heard_and_refused)
+        run = actions.start_run(foreign, "Do it.", mailbox, by=reviewer)
+        tasks.drain()
+        run.refresh_from_db()
+        assert (run.status, run.run_id) == ("queued", "run_far_1")
+        assert events(Event.Action.RUN_FAILED) == 0
 
     def test_a_later_decision_gets_a_follow_up_of_its_own_when_the_first_has_ended(
         self, foreign: Assistant, mailbox: Mailbox, reviewer: User, far_side: FarSide
@@ -434,6 +487,19 @@ class TestReconciliation:
         assert run.alert
         assert run.calls.get().settled == "answered_elsewhere"
         assert events(Event.Action.RUN_CONFLICT) == 1
+        assert far_side.started == []
+
+    def test_a_run_that_somebody_else_answers_is_told_nothing_more(
+        self, foreign: Assistant, mailbox: Mailbox, reviewer: User, far_side: FarSide
+    ) -> None:
+        run = a_run(foreign, mailbox, far_side, SEND)
+        far_side.becomes(run, "completed")
+        message = living.failed(held()[0], reviewer)
+        work()
+        assert run.calls.get().settled == "answered_elsewhere"
+        actions.retry(message, by=reviewer, digest=message.digest)
+        work()
+        assert current(message).status == "sent"
         assert far_side.started == []
 
     def test_an_open_call_that_we_have_not_seen_is_taken_through_the_gate_first(
@@ -686,6 +752,36 @@ class TestPolling:
 
 
 class TestByHand:
+    def test_what_cannot_be_done_is_refused_with_a_sentence(
+        self, foreign: Assistant, mailbox: Mailbox, reviewer: User, far_side: FarSide
+    ) -> None:
+        run = a_run(foreign, mailbox, far_side, SEND)
+        for text in ("", "  ", "x" * 10_001, "a\0b"):
+            with pytest.raises(Invalid, match="Say what the run is to be told"):
+                actions.send_follow_up(run, text, by=reviewer)
+        with pytest.raises(Conflict, match="no thread"):
+            actions.send_follow_up(actions.start_run(foreign, "x", mailbox, by=reviewer), "x", by=reviewer)
+        callers = living.a_waiting_run(foreign, mailbox, SEND, driver="caller")
+        for act in (actions.retry_resume, partial(actions.send_follow_up, text="x")):
+            with pytest.raises(Conflict, match="adopt it first"):
+                act(callers, by=reviewer)
+        auditor = factories.a_person("au@acme.test", "auditor")
+        elsewhere = factories.a_person("e@acme.test", "reviewer", mailboxes=[factories.a_mailbox()])
+        Run.objects.update(mailbox_id=mailbox.pk)
+        foreign.mailbox_links.create(mailbox=Mailbox.objects.exclude(pk=mailbox.pk).get())
+        for person in (auditor, elsewhere):
+            with pytest.raises(NotPermitted):
+                actions.retry_resume(run, by=person)
+
+    def test_an_alert_is_noted_when_it_is_new(
+        self, foreign: Assistant, mailbox: Mailbox, far_side: FarSide
+    ) -> None:
+        run = a_run(foreign, mailbox, far_side, SEND)
+        for why in ("no answer", "no answer", "401"):
+            raise_alert(run, why)
+            run.refresh_from_db()
+        assert events(Event.Action.RUN_ALERTED) == 2
+
     def test_a_person_tells_a_run_more_in_its_thread(
         self, foreign: Assistant, mailbox: Mailbox, reviewer: User, far_side: FarSide
     ) -> None:
