@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm
 
-from assistants.models import Assistant, Scope
+from approvals.actions.connections import NEEDED, SECRETS
+from approvals.provisioning.shape import COLUMNS, FIELDS, REFUSED, Refused, parse_json
+from assistants.models import Assistant, Connection, Scope
 from mailboxes.models import Mailbox, OversightMode
 
 
@@ -76,3 +79,161 @@ class RunForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.fields["assistant"].queryset = assistants  # type: ignore[attr-defined]
         self.fields["mailbox"].queryset = mailboxes  # type: ignore[attr-defined]
+
+
+class AdoptForm(forms.Form):
+    """A run by the ids that its server gave it."""
+
+    assistant = forms.ModelChoiceField(Assistant.objects.none(), empty_label=None)
+    thread_id = forms.CharField(max_length=200, label="Thread")
+    run_id = forms.CharField(max_length=200, label="Run")
+
+    def __init__(self, *args: Any, assistants: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["assistant"].queryset = assistants  # type: ignore[attr-defined]
+
+
+Protocol = Connection.Protocol
+SERVED_ELSEWHERE = (
+    "base_url",
+    "api_version",
+    "model",
+    "models",
+    "timeout",
+    "hold_policy",
+    "polls_per_minute",
+)
+# which of a connection's fields mean something, by protocol
+FIELDS_OF = {
+    Protocol.CHAT_COMPLETIONS: ("base_url", "model", "models", "timeout", "retries", "hold_policy"),
+    Protocol.SCRIPTED: ("script", "hold_policy"),
+    Protocol.ASSISTANTS: SERVED_ELSEWHERE,
+    Protocol.RESPONSES: SERVED_ELSEWHERE,
+    Protocol.AGENTS: SERVED_ELSEWHERE,
+}
+SECRETS_OF = {
+    Protocol.CHAT_COMPLETIONS: ("api_key",),
+    Protocol.SCRIPTED: (),
+    Protocol.ASSISTANTS: ("api_key",),
+    Protocol.RESPONSES: SECRETS,
+    Protocol.AGENTS: SECRETS,
+}
+SPARE_ROWS = 2
+
+
+def secret_field(label: str) -> forms.CharField:
+    """Typed anew each time: what is stored is shown never."""
+    widget = forms.PasswordInput(render_value=False, attrs={"autocomplete": "off"})
+    return forms.CharField(label=label, required=False, widget=widget)
+
+
+class SecretForm(forms.Form):
+    value = secret_field("New value")
+
+    def __init__(self, *args: Any, name: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.name = name
+
+    def clean_value(self) -> str:
+        return str(parsed_field(self, self.name, self.cleaned_data["value"], under="value"))
+
+
+class ConnectionForm(forms.Form):
+    """May hold what a document may say of a connection: the parsers are the same."""
+
+    name = forms.CharField(label="Name")
+    base_url = forms.CharField(label="Base URL", required=False)
+    api_version = forms.CharField(label="API version", required=False)
+    api_key = secret_field("API key")
+    model = forms.CharField(label="Model", required=False)
+    models = forms.Field(label="Model map", required=False)  # two columns of inputs, see `rows`
+    script = forms.CharField(label="Script", required=False, widget=forms.Textarea(attrs={"rows": 12}))
+    timeout = forms.FloatField(label="Timeout", required=False)
+    retries = forms.IntegerField(label="Retries", required=False)
+    hold_policy = forms.CharField(label="Hold policy", required=False)
+    polls_per_minute = forms.IntegerField(label="Polls per minute", initial=60)
+
+    def __init__(self, *args: Any, row: Connection, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial = {} if row._state.adding else _as_typed(row)
+        protocol = Protocol(row.protocol)
+        shown = {"name", *FIELDS_OF[protocol]}
+        if row._state.adding and SECRETS_OF[protocol]:
+            shown.add("api_key")
+        for name in self.fields.keys() - shown:
+            del self.fields[name]
+        for name in NEEDED[protocol]:
+            self.fields[name].required = True
+
+    @property
+    def rows(self) -> list[tuple[str, str]]:
+        """(asked, served) as it stands in the form, and empty ones to write into."""
+        if self.is_bound:
+            known = [row for row in self._typed_rows() if any(row)]
+        else:
+            known = list((self.initial.get("models") or {}).items())
+        return [*known, *[("", "")] * SPARE_ROWS]
+
+    def _typed_rows(self) -> list[tuple[str, str]]:
+        asked, served = self.data.getlist("asked"), self.data.getlist("served")  # type: ignore[attr-defined]
+        return [(one.strip(), other.strip()) for one, other in zip(asked, served, strict=False)]
+
+    def clean_models(self) -> dict[str, str]:
+        typed = [row for row in self._typed_rows() if any(row)]
+        if not all(asked for asked, _ in typed):
+            raise forms.ValidationError("A row names what is served, and not what is asked for.")
+        if len(dict(typed)) < len(typed):
+            raise forms.ValidationError("One name is asked for in two rows.")
+        return dict(typed)
+
+    def clean_hold_policy(self) -> str | None:
+        return self.cleaned_data["hold_policy"] or None
+
+    def clean_script(self) -> Any:
+        try:
+            return parse_json(self.cleaned_data["script"].encode())
+        except Refused as refused:
+            raise forms.ValidationError([f"{at}: {text}" for at, text in refused.problems.items()]) from None
+
+    def clean(self) -> None:
+        """To what is stored, by the names of the model's fields."""
+        given = {name: value for name, value in self.cleaned_data.items() if name != "api_key" or value}
+        parsed = {name: parsed_field(self, name, value) for name, value in given.items()}
+        self.wanted = {COLUMNS.get(name, name): value for name, value in parsed.items()}
+
+
+def parsed_field(form: forms.Form, name: str, value: Any, *, under: str = "") -> Any:
+    """`value` as a document's parser takes it; what it refuses stands as an error at the field."""
+    field = under or name
+    label = name if name in ("models", "script") else form.fields[field].label
+
+    def refuse(path: str, sentence: str) -> None:
+        form.add_error(field, f"{path} {sentence}.")
+
+    parsed = FIELDS["connections"][name](value, str(label), refuse)
+    return value if parsed is REFUSED else parsed
+
+
+def _as_typed(row: Connection) -> dict[str, Any]:
+    written = {
+        name: getattr(row, COLUMNS.get(name, name)) for name in ("name", *FIELDS_OF[Protocol(row.protocol)])
+    }
+    if "script" in written:
+        written["script"] = json.dumps(written["script"], indent=2, ensure_ascii=False)
+    return written
+
+
+class AssistantConnectionForm(forms.Form):
+    connection = forms.ModelChoiceField(
+        Connection.objects.order_by("name"), required=False, empty_label="None of ours: it runs elsewhere"
+    )
+
+
+class InboundForm(forms.Form):
+    on_inbound = forms.ChoiceField(choices=Mailbox.OnInbound.choices)
+    assistant = forms.ModelChoiceField(Assistant.objects.none(), required=False, empty_label="Nobody")
+
+    def __init__(self, *args: Any, mailbox: Mailbox, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        own = Assistant.objects.filter(mailbox_links__mailbox=mailbox).order_by("name")
+        self.fields["assistant"].queryset = own  # type: ignore[attr-defined]

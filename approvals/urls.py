@@ -5,7 +5,19 @@ from __future__ import annotations
 from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, path
 
-from approvals.views import assistants, caught, decisions, events, frames, log, mailboxes, people, queue, runs
+from approvals.views import (
+    assistants,
+    caught,
+    connections,
+    decisions,
+    events,
+    frames,
+    log,
+    mailboxes,
+    people,
+    queue,
+    runs,
+)
 
 urlpatterns: list[URLPattern] = [
     path("", queue.box, name="queue"),
@@ -35,6 +47,7 @@ urlpatterns: list[URLPattern] = [
     path("mailboxes/lift-hold", mailboxes.lift_hold, name="lift_every_hold"),
     path("mailboxes/<str:pk>", mailboxes.mailbox, name="mailbox"),
     path("mailboxes/<str:pk>/mode", mailboxes.set_mode, name="set_mode"),
+    path("mailboxes/<str:pk>/inbound", mailboxes.set_inbound, name="set_inbound"),
     path("mailboxes/<str:pk>/hold", mailboxes.hold, name="hold"),
     path("mailboxes/<str:pk>/lift-hold", mailboxes.lift_hold, name="lift_hold"),
     path("mailboxes/<str:pk>/allowlist", mailboxes.allow, name="allow"),
@@ -42,6 +55,14 @@ urlpatterns: list[URLPattern] = [
     path("assistants", assistants.assistants, name="assistants"),
     path("assistants/<str:pk>", assistants.assistant, name="assistant"),
     path("assistants/<str:pk>/keys/<str:key>/revoke", assistants.revoke, name="revoke_key"),
+    path("assistants/<str:pk>/connection", assistants.choose_connection, name="choose_connection"),
+    path("connections", connections.connections, name="connections"),
+    path("connections/new", connections.choose, name="choose_protocol"),
+    path("connections/new/<str:protocol>", connections.new, name="new_connection"),
+    path("connections/<str:pk>", connections.connection, name="connection"),
+    path("connections/<str:pk>/delete", connections.delete, name="delete_connection"),
+    path("connections/<str:pk>/secrets/<str:name>", connections.replace_secret, name="replace_secret"),
+    path("connections/<str:pk>/secrets/<str:name>/clear", connections.clear_secret, name="clear_secret"),
     path("requests", assistants.requests, name="requests"),
     path("events", events.events, name="events"),
     path("people", people.people, name="people"),

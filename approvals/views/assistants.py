@@ -5,17 +5,17 @@ from __future__ import annotations
 from django.core.exceptions import PermissionDenied
 from django.db.models import Prefetch, Q, QuerySet
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404
+from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from approvals import actions, mailbox_requests, permissions
 from approvals.errors import DomainError
-from approvals.forms import KeyForm
+from approvals.forms import AssistantConnectionForm, KeyForm
 from approvals.models import KeyMailbox, MailboxAssistant, OperatorRequest, User
-from approvals.views.http import Request, attempt, forbidden, page
-from assistants.models import ApiKey, Assistant, Integration
+from approvals.views.http import Request, attempt, complain, forbidden, page
+from assistants.models import ApiKey, Assistant, Connection, Integration
 from mailboxes.models import Mailbox
 
 
@@ -49,8 +49,22 @@ def assistant(request: Request, pk: str) -> HttpResponse:
         keys=_keys_of(found, request.user),
         form=form,
         secret=secret,
+        connections=Connection.objects.order_by("name"),
         denial=permissions.denial(permissions.check_administer, request.user),
     )
+
+
+@require_POST
+def choose_connection(request: Request, pk: str) -> HttpResponse:
+    found = get_object_or_404(Assistant.objects.visible_to(request.user).select_related("connection"), pk=pk)
+    url = reverse("assistant", args=[pk])
+    form = AssistantConnectionForm(request.POST)
+    if not form.is_valid():
+        complain(request, "There is no such connection any more. Choose another one.")
+        return redirect(url)
+    chosen = form.cleaned_data["connection"]
+    done = f"The next run of {found.name} goes over {chosen or 'nothing of ours'}."
+    return attempt(request, lambda: actions.choose_connection(found, chosen, by=request.user), done, url)
 
 
 def _mailboxes_of(owner: Assistant, viewer: User) -> QuerySet[Mailbox]:

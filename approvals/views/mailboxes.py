@@ -8,14 +8,14 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.db.models import Prefetch, Q
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404
+from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from approvals import actions, permissions
-from approvals.forms import AllowlistForm, ModeForm, ReasonForm
+from approvals.forms import AllowlistForm, InboundForm, ModeForm, ReasonForm
 from approvals.models import MailboxAssistant, OutboundMessage, User
-from approvals.views.http import Request, attempt, page
+from approvals.views.http import Request, attempt, complain, page
 from approvals.views.rail import ON_THEIR_WAY, WAITING, bounded_count
 from assistants.models import ApiKey
 from mailboxes.models import Account, Mailbox, OversightMode
@@ -26,6 +26,11 @@ RUNGS = {
     OversightMode.GATED_SEND: "Mail comes in freely; every send waits.",
     OversightMode.MONITORED: "Sends at once, copied to oversight.",
     OversightMode.AUTONOMOUS: "Sends at once, no copy; still in the log.",
+}
+ON_INBOUND = {
+    Mailbox.OnInbound.RUN: "Mail in a conversation continues its assistant's thread; a new conversation "
+    "starts a new one; while the thread is busy, mail waits its turn, in order.",
+    Mailbox.OnInbound.NOTIFY: "No run is started: mail waits until an assistant or a program reads it.",
 }
 
 
@@ -52,6 +57,7 @@ def mailbox(request: Request, pk: str) -> HttpResponse:
         "mailboxes",
         mailbox=box,
         rungs=RUNGS.items(),
+        on_inbound=ON_INBOUND.items(),
         account=Account.objects.first(),
         server=urlsplit(settings.EMAIL_URL).hostname or "",
         denial=permissions.denial(permissions.check_administer, request.user, box),
@@ -65,7 +71,7 @@ def _about(box: Mailbox, viewer: User) -> dict[str, Any]:
     return {
         "waiting": bounded_count(messages.filter(status__in=WAITING)),
         "leaving": bounded_count(messages.filter(status__in=ON_THEIR_WAY)),
-        "links": box.assistant_links.select_related("assistant").order_by("assistant__name"),
+        "links": box.assistant_links.select_related("assistant__connection").order_by("assistant__name"),
         "keys": keys.select_related("assistant", "integration").order_by("pk"),
         "allowlist": box.allowlist.order_by("pattern"),
         "people": _people(box),
@@ -89,6 +95,19 @@ def set_mode(request: Request, pk: str) -> HttpResponse:
     return attempt(
         request, lambda: actions.set_mode(box, mode, by=request.user), f"{box.address} is now in {mode}.", url
     )
+
+
+@require_POST
+def set_inbound(request: Request, pk: str) -> HttpResponse:
+    box, url = _box(request, pk)
+    form = InboundForm(request.POST, mailbox=box)
+    if not form.is_valid():
+        complain(request, "Choose what new mail does, and one of this mailbox's assistants.")
+        return redirect(url)
+    wanted, assistant = form.cleaned_data["on_inbound"], form.cleaned_data["assistant"]
+    starts = wanted == Mailbox.OnInbound.RUN
+    done = f"New mail starts runs of {assistant}." if starts else "New mail waits until somebody reads it."
+    return attempt(request, lambda: actions.set_inbound(box, wanted, assistant, by=request.user), done, url)
 
 
 @require_POST

@@ -75,6 +75,8 @@ class Rail:
         ]
         if self.user.is_administrator:
             places.append(self._place("requests", "Requests"))
+        if self.user.is_administrator and self.user.all_mailboxes:
+            places.insert(2, self._place("connections", "Connections"))
         return places
 
     def _messages(self, statuses: tuple[Status, ...]) -> str:
