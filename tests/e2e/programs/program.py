@@ -35,7 +35,7 @@ class Started:
     complaints: str = ""
 
     def end(self) -> int:
-        self.said, self.complaints = self.process.communicate(timeout=90)
+        self.said, self.complaints = self.process.communicate(timeout=240)
         return self.process.returncode
 
     @property
@@ -68,7 +68,7 @@ class Program:
         shutil.copytree(self.folder, folder)
         return Program(folder, self.environment, self.started)
 
-    def start(self, *, patience: float = 60, dies_at: Callable[[Kill], None] | None = None) -> Started:
+    def start(self, *, patience: float = 300, dies_at: Callable[[Kill], None] | None = None) -> Started:
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         process = subprocess.Popen(
             [sys.executable, "program.py", "Write to Anna."],
@@ -83,7 +83,7 @@ class Program:
         self.started.append(Started(process))
         return self.started[-1]
 
-    def run(self, *, patience: float = 60) -> Started:
+    def run(self, *, patience: float = 300) -> Started:
         """To its end."""
         started = self.start(patience=patience)
         started.end()

@@ -9,7 +9,7 @@ from typing import Any
 import requests
 
 
-def until(ask: Callable[[], Any], what: str, seconds: float = 60) -> Any:
+def until(ask: Callable[[], Any], what: str, seconds: float = 120) -> Any:
     """An end to waiting, not a way to order things."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

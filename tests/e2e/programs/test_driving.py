@@ -25,6 +25,7 @@ FAILED_FOR_NOW = 75
 
 every_loop = pytest.mark.parametrize("loop", LOOPS)
 slow = pytest.mark.slow
+pytestmark = pytest.mark.timeout(300)  # for machines that are busy with much else
 
 
 def a_letter(mailbox: Mailbox, to: str = "anna@example.com") -> Call:
