@@ -27,6 +27,7 @@ OF: dict[str, Abilities] = {
     Connection.Protocol.CHAT_COMPLETIONS: OURS,
     Connection.Protocol.SCRIPTED: OURS,
     Connection.Protocol.ASSISTANTS: Abilities(expires=True),
-    Connection.Protocol.RESPONSES: Abilities(),
+    Connection.Protocol.RESPONSES: Abilities(repeats=True),
+    # an output has a key of its own and is an event of its own
     Connection.Protocol.AGENTS: Abilities(repeats=True, partial=True),
 }

@@ -26,12 +26,10 @@ from assistants.models import Connection, Run, ToolCall
 from assistants.observe import OWN_ROW, SeenCall, Snapshot
 from assistants.reconcile import judge
 from assistants.runtimes import clients
-from assistants.runtimes.abilities import Abilities
+from assistants.runtimes.abilities import OF, Abilities
 from assistants.runtimes.clients import far_side
 from assistants.runtimes.errors import Locked, NotWaiting, Refused, Unreachable
 
-# an output has a key of its own and is an event of its own
-CAN = Abilities(repeats=True, partial=True)
 # a turn's items, or the sessions that a lost one is looked for among, at most
 LOOK_AT = 1000
 # before the name of a tool of another MCP server; a function's name can't have the colon
@@ -53,7 +51,7 @@ UNSERVED = {
 class AgentsRuntime:
     sessions: Sessions
     model: str
-    can: Abilities = CAN
+    can: Abilities = OF[Connection.Protocol.AGENTS]
 
     @classmethod
     def foreign(cls, connection: Connection) -> AgentsRuntime:

@@ -27,12 +27,11 @@ from assistants import tools
 from assistants.models import Connection, Run, ToolCall
 from assistants.observe import OWN_ROW, SeenCall, Snapshot
 from assistants.runtimes import clients
-from assistants.runtimes.abilities import Abilities
+from assistants.runtimes.abilities import OF, Abilities
 from assistants.runtimes.clients import far_side
 from assistants.runtimes.errors import Gone, Locked, NotWaiting, Refused, Unreachable
 from assistants.runtimes.responses import items, sight
 
-CAN = Abilities(repeats=True)
 CHAIN = "chain_"  # begins the thread ids that we make up where there are no conversations
 PAGE = 100  # items, the most that a server gives at once
 PATIENCE = 120.0  # seconds for a whole turn, where a server has no background mode
@@ -44,7 +43,7 @@ LEFT_OPEN = '{"status": "not_answered", "note": "The run that asked for this has
 class ResponsesRuntime:
     client: openai.OpenAI
     connection: Connection
-    can: Abilities = CAN
+    can: Abilities = OF[Connection.Protocol.RESPONSES]
 
     @classmethod
     def foreign(cls, connection: Connection) -> ResponsesRuntime:
