@@ -1,4 +1,4 @@
-"""SQLite whose writers within one process queue fairly.
+"""SQLite whose writers within one process queue fairly, and whose connections are used again.
 
 SQLite's own waiting is a sleep loop that starves under load: the newest writer often wins. A lock
 around BEGIN IMMEDIATE serves the threads of one process in the order in which they came.
@@ -6,12 +6,16 @@ around BEGIN IMMEDIATE serves the threads of one process in the order in which t
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+import weakref
 from collections import deque
 from typing import Any
 
 from django.db.backends.sqlite3 import base
 from django.db.utils import OperationalError
+
+from config.sqlite.spares import spares
 
 
 class FairLock:
@@ -55,9 +59,25 @@ _registry = threading.Lock()
 class DatabaseWrapper(base.DatabaseWrapper):
     _turn: FairLock | None = None
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._cursors: weakref.WeakSet[sqlite3.Cursor] = weakref.WeakSet()
+
+    @property
+    def _database(self) -> str:
+        return str(self.settings_dict["NAME"])
+
     def _writer_lock(self) -> FairLock:
         with _registry:
-            return _writers.setdefault(str(self.settings_dict["NAME"]), FairLock())
+            return _writers.setdefault(self._database, FairLock())
+
+    def get_new_connection(self, conn_params: Any) -> sqlite3.Connection:
+        return spares.take(self._database) or super().get_new_connection(conn_params)
+
+    def create_cursor(self, name: str | None = None) -> sqlite3.Cursor:
+        cursor: sqlite3.Cursor = super().create_cursor(name)
+        self._cursors.add(cursor)
+        return cursor
 
     def _start_transaction_under_autocommit(self) -> None:
         turn = self._writer_lock()
@@ -89,6 +109,19 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _close(self) -> Any:
         try:
-            return super()._close()  # type: ignore[misc]
+            cursors, self._cursors = list(self._cursors), weakref.WeakSet()
+            if not self._rests(cursors):
+                return super()._close()  # type: ignore[misc]
         finally:
             self._end_turn()
+
+    def _rests(self, cursors: list[sqlite3.Cursor]) -> bool:
+        """Put the connection by as it was when it was new, for whoever comes next; not one that failed."""
+        if self.connection is None or self.errors_occurred:
+            return False
+        # one that was not read to its end would pin what the next one gets to see
+        for cursor in cursors:
+            cursor.close()
+        if self.connection.in_transaction:
+            self.connection.rollback()
+        return spares.keep(self._database, self.connection)
