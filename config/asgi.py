@@ -4,8 +4,9 @@ from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-_django = get_asgi_application()
+get_asgi_application()  # sets Django up
 
-from config.static import StaticFiles  # noqa: E402 - Django must be set up first
+from config.handler import Handler  # noqa: E402 - Django must be set up first
+from config.static import StaticFiles  # noqa: E402
 
-application = StaticFiles(_django)
+application = StaticFiles(Handler())
