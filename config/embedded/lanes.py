@@ -39,14 +39,15 @@ class Lane:
 
     def start(self) -> None:
         self.app.wakers[self.task] = self.wake
+        self._wakes += 1  # each looks once
         for thread in self._threads:
             thread.start()
-        self.wake()
 
     def wake(self) -> None:
+        """One thread is enough for one thing that is new; the others would look too, and find nothing."""
         with self._changed:
             self._wakes += 1
-            self._changed.notify_all()
+            self._changed.notify()
 
     def stop(self) -> None:
         """Take no new turn. What is at work goes on; see `join`."""
