@@ -11,9 +11,8 @@ import re
 import smtplib
 import socket
 import ssl
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from email import policy
 from email.parser import BytesHeaderParser
@@ -23,6 +22,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from mailboxes.deadlines import watch
 from mailboxes.envelope import normalize_address
 from mailboxes.mime import check_wire
 from mailboxes.models import CaughtMessage
@@ -160,7 +160,7 @@ class _Session:
         self._timeout = timeout
         self._smtp = _client(server, timeout)
         self._is_open = False
-        self._late = threading.Event()
+        self._late = False
 
     def open(self) -> None:
         server = self._server
@@ -324,28 +324,19 @@ class _Session:
             self.steps.append([name, f"failed: {reason}"])
             raise self._error(f"The mail server failed at {name}: {reason}", permanent=False) from error
 
-    @contextmanager
-    def _deadline(self, seconds: float) -> Iterator[None]:
+    def _deadline(self, seconds: float) -> AbstractContextManager[None]:
         """The socket's own timeout starts again with every byte that comes; this one does not."""
-        done = threading.Event()
-        threading.Thread(target=self._cut_after, args=(seconds, done), daemon=True).start()
-        try:
-            yield
-        finally:
-            done.set()
+        return watch.within(seconds, self._cut)
 
-    def _cut_after(self, seconds: float, done: threading.Event) -> None:
-        """Again and again, because a socket may come into being only after its time."""
-        while not done.wait(seconds):
-            self._late.set()
-            seconds = 0.2
-            if (sock := self._smtp.sock) is not None:
-                with suppress(OSError):
-                    # not SSLSocket.shutdown, which first turns the socket back to plain text
-                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
+    def _cut(self) -> None:
+        self._late = True
+        if (sock := self._smtp.sock) is not None:
+            with suppress(OSError):
+                # not SSLSocket.shutdown, which first turns the socket back to plain text
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def _reason(self, error: Exception) -> str:
-        if self._late.is_set() or isinstance(error, TimeoutError):
+        if self._late or isinstance(error, TimeoutError):
             return f"no answer within {self._timeout:g} seconds"
         if isinstance(error, ssl.SSLCertVerificationError):
             return f"its certificate is not valid ({error.verify_message})"
