@@ -16,7 +16,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from audit import watch
-from audit.models import ChainHead, Event, Payload
+from audit.models import Event, Payload
 
 CHAINED = (
     "seq",
@@ -90,6 +90,14 @@ def event_hash(event: Event) -> str:
     return hashlib.sha256(canonical(fields)).hexdigest()
 
 
+# Every action ends in these four, and having the ORM build them takes ten times as long as running them.
+HEAD = "SELECT seq, hash FROM audit_chainhead WHERE id = 1"
+LINKS = (*CHAINED, "hash")
+EVENT = f"INSERT INTO audit_event ({', '.join(LINKS)}) VALUES ({', '.join(['%s'] * len(LINKS))})"  # noqa: S608
+PAYLOAD = "INSERT INTO audit_payload (event_id, salt, body) VALUES (%s, %s, %s)"
+MOVE_HEAD = "UPDATE audit_chainhead SET seq = %s, hash = %s WHERE id = 1"
+
+
 def record(*entries: Entry, by: str) -> None:
     """Append `entries` in the name of `by`. Call once per action, last in its transaction.
 
@@ -99,30 +107,41 @@ def record(*entries: Entry, by: str) -> None:
         raise RuntimeError("record() belongs at the end of a transaction")
     if not entries:
         return
-    head = ChainHead.objects.select_for_update().get(pk=1)
-    events, payloads = [], []
-    for entry in entries:
-        event, payload = _link(head, entry, by)
-        events.append(event)
-        payloads.append(payload)
-    Event.objects.bulk_create(events)
-    Payload.objects.bulk_create(payloads)
-    head.save(update_fields=["seq", "hash"])
+    with connection.cursor() as cursor:
+        cursor.execute(HEAD + (" FOR UPDATE" if connection.features.has_select_for_update else ""))
+        seq, last_hash = cursor.fetchone()
+        events = []
+        for entry in entries:
+            events.append(_link(seq, last_hash, entry, by))
+            seq, last_hash = events[-1].seq, events[-1].hash
+        cursor.executemany(EVENT, [_event_row(event) for event in events])
+        cursor.executemany(PAYLOAD, [_payload_row(event.payload) for event in events])
+        cursor.execute(MOVE_HEAD, (seq, last_hash))
     transaction.on_commit(watch.pulse)
 
 
-def _link(head: ChainHead, entry: Entry, by: str) -> tuple[Event, Payload]:
+def _link(seq: int, last_hash: str, entry: Entry, by: str) -> Event:
+    """The event after number `seq`, with its payload."""
     salt = secrets.token_hex(16)
     body = storable(entry.payload)
     event = Event(
-        seq=head.seq + 1,
+        seq=seq + 1,
         at=timezone.now(),
         actor=storable(by),
         action=entry.action.value,
         payload_hash=payload_hash(salt, body),
-        prev_hash=head.hash,
+        prev_hash=last_hash,
         **{name: storable(getattr(entry.subject, name)) for name in Subject.__slots__},
     )
     event.hash = event_hash(event)
-    head.seq, head.hash = event.seq, event.hash
-    return event, Payload(event=event, salt=salt, body=body)
+    event.payload = Payload(event=event, salt=salt, body=body)
+    return event
+
+
+def _event_row(event: Event) -> list[Any]:
+    row = {name: getattr(event, name) for name in LINKS}
+    return list((row | {"at": connection.ops.adapt_datetimefield_value(event.at)}).values())
+
+
+def _payload_row(payload: Payload) -> tuple[int, str, Any]:
+    return payload.event_id, payload.salt, connection.ops.adapt_json_value(payload.body, None)
