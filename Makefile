@@ -116,5 +116,9 @@ coverage: setup-dev  ## the tests on SQLite with branch coverage, templates incl
 	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term
 	@$(BIN)/coverage report --include='$(CORE)' --fail-under=100
 
+.PHONY: bench
+bench: setup-dev  ## how long a run waits after its person has decided, on this machine
+	@$(BIN)/python -m benchmarks.decision_to_resume $(ARGS)
+
 # where every branch is a promise
 CORE := approvals/policy.py,approvals/states.py,approvals/actions/*,approvals/outbox.py,approvals/effects/*,approvals/permissions.py,assistants/reconcile.py
