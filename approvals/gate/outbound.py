@@ -92,7 +92,10 @@ def _submit(draft: Draft, mailbox: Mailbox, asked: _Asked, answered: Email | Non
     content_hash = _content_hash(draft, mailbox, answered)
     if refusal := _refusal(mailbox):
         # not in the way of a repeat: who resumes is told what became of it, whatever became of the mailbox
-        if repeated := _repeated(bind(asked.by, mailbox, asked.context, asked.call), asked, content_hash):
+        with transaction.atomic():
+            bound = bind(asked.by, mailbox, asked.context, asked.call)
+            repeated = _repeated(bound, asked, content_hash)
+        if repeated:
             return repeated
         raise _recorded(refusal, mailbox, asked.by)
     built = _build(draft, mailbox, answered)
