@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from approvals.provisioning import Refused, parse_json, provision
-from assistants.models import Connection
+from assistants.models import Connection, Run
 from mailboxes.models import Account, Mailbox
 from tests import factories
 from tests.approvals.provisioning.documents import GONE, GOOD, SECRETS, changed
@@ -190,6 +190,17 @@ def test_each_error_is_named_by_its_path(path: str, value: Any, where: str, what
 )
 def test_a_bad_value_is_one_error_and_not_two(path: str, value: Any) -> None:
     assert len(problems(changed({path: value}))) == 1
+
+
+def test_a_protocol_stays_while_runs_over_it_have_not_ended() -> None:
+    provision(GOOD)
+    far = Connection.objects.get(name="far")
+    agent = factories.an_assistant(connection=far)
+    run = Run.objects.create(assistant=agent, connection=far, driver="counterseal", status="queued")
+    found = problems(changed({"connections[2].protocol": "agents"}))
+    assert "stays responses while runs over it have not ended" in found["connections[2].protocol"]
+    Run.objects.filter(pk=run.pk).update(status="failed")
+    provision(changed({"connections[2].protocol": "agents"}))
 
 
 def test_every_error_is_named_at_once() -> None:
