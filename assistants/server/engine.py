@@ -74,8 +74,8 @@ def _take_turn(run: Run) -> None:
 
 
 def _tries(run: Run) -> int:
-    retries = getattr(run.owner.connection, "retries", None)
-    return 1 + (RETRIES if retries is None else int(retries))
+    connection = run.owner.connection
+    return 1 + (RETRIES if connection is None or connection.retries is None else connection.retries)
 
 
 def _answer(run: Run, turn: Turn) -> Answer:

@@ -29,6 +29,7 @@ def report(run: Run) -> None:
             ],
             last_error=run.last_error["message"] if run.last_error else "",
             metadata=run.metadata,
+            expires_at=run.expires_at,
         ),
     )
 

@@ -34,7 +34,7 @@ def answer(connection: Connection, turn: Turn) -> Answer:
         with openai.OpenAI(
             base_url=connection.base_url or None,
             api_key=key or "none",
-            timeout=getattr(connection, "timeout", None) or TIMEOUT,
+            timeout=connection.timeout or TIMEOUT,
             max_retries=0,
         ) as client:
             yield from _read(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from email.utils import format_datetime
@@ -15,7 +16,7 @@ from django.utils import timezone
 from assistants.models import Assistant, Connection
 from assistants.server.models import Run
 from tests.assistants.server.conftest import TOOLS, Client, advanced, answer, open_calls, said, start
-from tests.assistants.server.fake_model import SECRET, FakeModel, completion
+from tests.assistants.server.fake_model import SECRET, FakeModel, Streamed, completion
 
 
 @pytest.fixture
@@ -221,6 +222,36 @@ def test_a_server_that_wants_to_be_left_alone_is(
     assert began + timedelta(seconds=least) <= due_at <= timezone.now() + timedelta(seconds=most)
     Run.objects.update(due_at=timezone.now())
     assert advanced(client, run).status == "completed"
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_a_connection_says_how_often_its_server_is_asked_again(
+    client: Client, model: FakeModel, assistant: Assistant, retries: int
+) -> None:
+    Connection.objects.update(retries=retries)
+    model.answers = [(503, b"{}")] * 4
+    run = start(client)
+    for _ in range(retries + 1):
+        Run.objects.update(due_at=timezone.now())
+        run = advanced(client, run)
+    assert error_of(run)[0] == "server_error"
+    assert len(model.requests) == retries + 1
+
+
+def test_a_connection_says_how_long_its_server_may_be_silent(client: Client, model: FakeModel) -> None:
+    Connection.objects.update(timeout=0.2, retries=0)
+    silent = threading.Event()
+    model.answers = [Streamed(silent)]
+    run = advanced(client, start(client))
+    silent.set()
+    assert error_of(run) == ("server_error", "The model's server did not answer in time.")
+
+
+def test_a_key_is_not_quoted_whatever_the_server_says(client: Client, model: FakeModel) -> None:
+    model.answers = [(status, f'{{"error": "{SECRET}"}}'.encode()) for status in (400, 402, 403, 404, 422)]
+    for _ in range(5):
+        _, message = error_of(advanced(client, start(client)))
+        assert SECRET not in message
 
 
 def test_a_server_that_recovers_is_forgiven(client: Client, model: FakeModel) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -440,6 +441,51 @@ def test_a_key_has_so_many_streams_at_a_time(
     with begin(client) as stream:
         advance_runs()
         assert list(stream)[-1].event == "thread.run.completed"
+
+
+def test_what_another_process_does_is_seen_too(
+    client: Client, follows: Follows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # whose wakes don't reach this one
+    monkeypatch.setattr(tail, "pulse", lambda _run: None)
+    follows(SEND)
+    with begin(client) as stream:
+        advance_runs()
+        assert list(stream)[-1].event == "thread.run.requires_action"
+
+
+def test_a_reader_holds_no_connection_while_it_waits(
+    client: Client, follows: Follows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follows(HELLO)
+    held = connections_of_other_threads(monkeypatch)
+    opened = [begin(client) for _ in range(3)]
+    # readers look now and then; between two looks there is a moment without any connection
+    end = time.monotonic() + 30
+    while held:
+        assert time.monotonic() < end, "a reader waits with a connection in hand"
+        time.sleep(0.001)
+    for stream in opened:
+        stream.close()
+
+
+def connections_of_other_threads(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    wrapper = type(connections["default"])
+    connect, close, mine = wrapper.connect, wrapper.close, threading.get_ident()
+    holding: set[int] = set()
+
+    def counted_connect(self: Any) -> None:
+        connect(self)
+        if threading.get_ident() != mine:
+            holding.add(id(self))
+
+    def counted_close(self: Any) -> None:
+        close(self)
+        holding.discard(id(self))
+
+    monkeypatch.setattr(wrapper, "connect", counted_connect)
+    monkeypatch.setattr(wrapper, "close", counted_close)
+    return holding
 
 
 def test_a_silent_stream_shows_signs_of_life_that_are_no_events(
