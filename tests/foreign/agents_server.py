@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, ClassVar
@@ -127,6 +128,13 @@ class FakeAgents:
         """The only one."""
         (session,) = self.sessions.values()
         return session
+
+    def saved(self) -> Json:
+        """All that it remembers, for `.restore()`."""
+        return deepcopy({name: value for name, value in vars(self).items() if name != "_number"})
+
+    def restore(self, saved: Json) -> None:
+        vars(self).update(deepcopy(saved))
 
     def apply(self) -> None:
         for session in self.sessions.values():
