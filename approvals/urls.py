@@ -7,6 +7,7 @@ from django.urls import URLPattern, path
 
 from approvals.views import (
     assistants,
+    audit_event,
     caught,
     connections,
     decisions,
@@ -16,6 +17,7 @@ from approvals.views import (
     mailboxes,
     people,
     queue,
+    run_acts,
     runs,
 )
 
@@ -34,8 +36,13 @@ urlpatterns: list[URLPattern] = [
     path("messages/<str:pk>/settle/<str:name>", decisions.settle, name="settle"),
     path("log", log.log, name="log"),
     path("runs", runs.runs, name="runs"),
-    path("runs/start", runs.start, name="start_run"),
+    path("log/events/<int:seq>", audit_event.event, name="event"),
+    path("runs/start", run_acts.start, name="start_run"),
+    path("runs/adopt", run_acts.adopt_by_id, name="adopt_by_id"),
     path("runs/<str:pk>", runs.run, name="run"),
+    path("runs/<str:pk>/adopt", run_acts.adopt, name="adopt_run"),
+    path("runs/<str:pk>/retry", run_acts.retry, name="retry_run"),
+    path("runs/<str:pk>/follow-up", run_acts.follow_up, name="follow_up"),
     path("inbound", log.inbound, name="inbound"),
     path("inbound/<str:pk>/approve", log.decide_inbound, {"verdict": "approve"}, name="approve_inbound"),
     path("inbound/<str:pk>/reject", log.decide_inbound, {"verdict": "reject"}, name="reject_inbound"),

@@ -340,6 +340,7 @@ class Run(models.Model):
             models.Index(fields=["status", "id"]),
             models.Index(fields=["assistant", "id"]),
             models.Index(fields=["assistant", "thread_id"], name="run_thread"),
+            models.Index(fields=["id"], condition=~Q(alert=""), name="run_alert"),
         ]
         constraints = [
             models.UniqueConstraint(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django import template
@@ -56,7 +56,7 @@ INBOUND_STATES = {
 }
 R = Run.Status
 RUN_STATES = {
-    R.STARTING: ("starting", "a", "clock"),
+    R.STARTING: ("planned", "a", "clock"),
     R.QUEUED: ("queued", "a", "clock"),
     R.IN_PROGRESS: ("in progress", "a", "play"),
     R.REQUIRES_ACTION: ("waiting", "w", "diamond"),
@@ -66,6 +66,7 @@ RUN_STATES = {
     R.COMPLETED: ("completed", "g", "check-filled"),
     R.INCOMPLETE: ("incomplete", "w", "warning"),
     R.EXPIRED: ("expired", "m", "clock"),
+    R.GONE: ("gone", "b", "ban"),
 }
 
 
@@ -153,6 +154,15 @@ def _span(seconds: float) -> str:
     return f"{hours} h" if hours < 48 else f"{hours // 24} d"
 
 
+@register.filter
+def lasting(span: timedelta) -> str:
+    """Of a pause, its two greatest units: `2 d 4 h`."""
+    minutes = int(span.total_seconds() // 60)
+    days, hours, rest = minutes // 1440, minutes % 1440 // 60, minutes % 60
+    units = ((days, "d"), (hours, "h")) if days else ((hours, "h"), (rest, "min"))
+    return " ".join(f"{count} {unit}" for count, unit in units if count) or "less than a minute"
+
+
 def _exact(at: datetime) -> str:
     return f"{at.astimezone(UTC):%-d %B %Y, %H:%M:%S} UTC"
 
@@ -183,6 +193,11 @@ def clock(at: datetime | None) -> SafeString | str:
     at = at.astimezone(UTC)
     today = at.date() == timezone.now().astimezone(UTC).date()
     return _time(at, f"{at:%H:%M}" if today else f"{at:%-d %b %H:%M}")
+
+
+@register.filter
+def to_the_second(at: datetime) -> SafeString:
+    return _time(at, f"{at.astimezone(UTC):%H:%M:%S}")
 
 
 @register.filter
@@ -258,3 +273,19 @@ def pretty(text: str) -> str:
         return str(storable(json.dumps(json.loads(text), indent=2, ensure_ascii=False)))
     except (ValueError, RecursionError):
         return text
+
+
+LONGEST_PART = 20_000  # characters
+
+
+@register.filter
+def shown_part(text: str) -> str:
+    """As much of a long text as a page should carry."""
+    if len(text) <= LONGEST_PART:
+        return text
+    return f"{text[:LONGEST_PART]}\n[{len(text) - LONGEST_PART:,} more characters are not shown here]"
+
+
+@register.filter
+def as_json(value: Any) -> str:
+    return shown_part(json.dumps(value, indent=2, ensure_ascii=False))

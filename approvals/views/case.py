@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from approvals import permissions
 from approvals.actions.transitions import check_open
-from approvals.models import Decision, OutboundMessage, User
+from approvals.models import ConversationThread, Decision, OutboundMessage, User
 from approvals.states import Status
 from approvals.views import settlements, turns
 from approvals.views.rail import IN_DOUBT, ON_THEIR_WAY
@@ -127,6 +127,10 @@ class Case:
     @cached_property
     def turns(self) -> list[turns.Turn]:
         return turns.leading_to(self.message, self.run, self.calls)
+
+    @cached_property
+    def threads(self) -> list[ConversationThread]:
+        return turns.threads_of(self.message.email)
 
     # what may be pressed, and why not
 

@@ -13,11 +13,12 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from approvals import actions, permissions
-from approvals.models import Decision
+from approvals.models import ConversationThread, Decision
 from approvals.views import case as cases
-from approvals.views import search, story
+from approvals.views import search, story, turns
 from approvals.views.case import PRESETS, Case
 from approvals.views.http import Request, attempt, newest_first, page, wants_pane
+from assistants.models import Run
 from mailboxes.models import Email, EmailQuerySet, Revision
 
 if TYPE_CHECKING:
@@ -86,6 +87,19 @@ class Record:
         if self.email.is_inbound:
             return None
         return Case(cases.found(self.user).get(pk=self.email.pk), self.user)
+
+    @cached_property
+    def run(self) -> Run | None:
+        """The one that wrote it, or that it started."""
+        seen = Run.objects.visible_to(self.user).defer("transcript")
+        if self.email.is_inbound:
+            return seen.filter(start_key=self.email.pk).first()
+        run: Run | None = self.email.outbound.run
+        return run if run is None or self.user.all_mailboxes else seen.filter(pk=run.pk).first()
+
+    @cached_property
+    def threads(self) -> list[ConversationThread]:
+        return turns.threads_of(self.email)
 
     @property
     def is_held(self) -> bool:

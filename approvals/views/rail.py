@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 
 from approvals.models import OutboundMessage
 from approvals.states import Status
+from assistants.models import Run
 from mailboxes.models import Email
 
 if TYPE_CHECKING:
@@ -60,9 +61,10 @@ class Rail:
 
     def _records(self) -> list[Place]:
         held = Email.objects.visible_to(self.user).filter(inbound_status=Email.InboundStatus.PENDING)
+        alerted = Run.objects.visible_to(self.user).exclude(alert="")
         places = [
             self._place("log", "Send log"),
-            self._place("runs", "Runs"),
+            self._place("runs", "Runs", bounded_count(alerted), warns=True),
             self._place("inbound", "Inbound", bounded_count(held)),
         ]
         return places if settings.EMAIL_URL else [*places, self._place("caught", "Caught mail")]

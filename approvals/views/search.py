@@ -123,6 +123,7 @@ CONDITIONS: dict[str, Callable[[str], Q]] = {
     "run": lambda value: Q(run_id=value) | Q(outbound__run=value),
     "thread": lambda value: Q(thread_id=value),
     "call": lambda value: Q(tool_call_id=value),
+    "conversation": lambda value: Q(conversation=value),
     "to": _to,
     "from": _from,
     "mailbox": lambda value: Q(mailbox__address__istartswith=value) | Q(mailbox=value),

@@ -53,7 +53,26 @@ TOLD: dict[str, tuple[str, str, str]] = {
     A.RUN_COMPLETED: ("Run completed", "flag", ""),
     A.RUN_FAILED: ("Run ended without completing", "flag", "b"),
     A.RUN_CANCELLED: ("Run cancelled", "flag", ""),
+    A.RUN_ADOPTED: ("Run adopted: Counterseal answers it from here on", "key", "a"),
+    A.RUN_RECONCILED: ("Output found at the run", "check", "a"),
+    A.RUN_CONFLICT: ("Answered by somebody else", "warning", "w"),
+    A.RUN_GONE: ("Run could not be told any more", "ban", "w"),
+    A.RUN_ALERTED: ("Put before a person", "warning", "w"),
+    A.RUN_RETRIED: ("Retried by a person", "reply", "a"),
+    A.TOOL_LINKED: ("Bound to a call of its run", "code", ""),
 }
+OUTCOMES = {
+    "confirmed": "No reply had been heard; its server shows our output.",
+    "unverified": "No reply was heard; the run went on, and shows nothing of the call.",
+    "answered_elsewhere": "Its server shows an output that is not ours.",
+    "gone": "What is decided is told by a follow-up in the same thread.",
+}
+CAUSES = {
+    "person": "By hand.",
+    "inbound": "For mail that arrived.",
+    "follow_up": "To tell what was decided after its run could be told.",
+}
+WORDS = {"outcome": OUTCOMES, "cause": CAUSES}
 SETTLED = {
     "mark_sent": "Marked as sent by a person",
     "send_again": "Sent again by a person",
@@ -79,6 +98,7 @@ class Step:
     sentence: str = ""
     codes: list[str] = field(default_factory=list)
     dialogue: list[list[str]] = field(default_factory=list)
+    seq: int = 0
 
 
 def of_email(email: Email, person: User) -> list[Step]:
@@ -108,6 +128,7 @@ def _step(event: Event, names: dict[str, str]) -> Step:
         _sentence(body),
         _codes(event, body),
         [step for step in body.get("steps", []) if len(step) == 2],
+        event.seq,
     )
 
 
@@ -115,8 +136,8 @@ def _sentence(body: dict[str, Any]) -> str:
     said = [*body.get("reasons", [])]
     if body.get("reason"):
         said.append(f"“{body['reason']}”")
-    if body.get("error"):
-        said.append(str(body["error"]))
+    said += [str(body[name]) for name in ("error", "alert") if body.get(name)]
+    said += [known[str(body.get(name))] for name, known in WORDS.items() if str(body.get(name)) in known]
     if body.get("needed", 1) > 1:
         said.append(f"{body.get('given')} of {body['needed']} approvals.")
     if "output" in body:

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from approvals.models import OutboundMessage
+from approvals.models import ConversationThread, OutboundMessage
 from approvals.states import Status
 from assistants.models import Run, ToolCall
 from audit.log import storable
@@ -37,12 +37,8 @@ class Turn:
 def leading_to(message: OutboundMessage, run: Run | None, calls: Iterable[ToolCall]) -> list[Turn]:
     turns = _mail(message) + _call_turns(calls, message)
     if run:
-        turns += _said(run, before=message.email.created_at)
+        turns += said(run, before=message.email.created_at)
     return sorted(turns, key=lambda turn: turn.at)
-
-
-def of_run(run: Run, calls: Iterable[ToolCall]) -> list[Turn]:
-    return sorted(_said(run) + _call_turns(calls), key=lambda turn: turn.at)
 
 
 def _mail(message: OutboundMessage) -> list[Turn]:
@@ -59,7 +55,7 @@ def _mail(message: OutboundMessage) -> list[Turn]:
     ]
 
 
-def _said(run: Run, before: datetime | None = None) -> list[Turn]:
+def said(run: Run, before: datetime | None = None) -> list[Turn]:
     turns = [
         Turn(
             _moment(entry.get("at")) or run.created_at, "said", str(entry.get("role", "")), str(entry["text"])
@@ -68,6 +64,14 @@ def _said(run: Run, before: datetime | None = None) -> list[Turn]:
         if entry.get("text")
     ]
     return [turn for turn in turns if before is None or turn.at <= before]
+
+
+def threads_of(email: Email) -> list[ConversationThread]:
+    """Where its conversation goes on, one for each assistant; mail of a run names its thread itself."""
+    if email.thread_id:
+        return []
+    found = ConversationThread.objects.filter(conversation=email.conversation_id)
+    return list(found.select_related("assistant").order_by("pk")[:5])
 
 
 def _call_turns(calls: Iterable[ToolCall], message: OutboundMessage | None = None) -> list[Turn]:

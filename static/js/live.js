@@ -53,24 +53,49 @@ function takeOver(fresh) {
   for (const part of document.querySelectorAll("[data-live]")) {
     const twin = fresh.getElementById(part.id);
     if (!twin || same(part, twin) || isBusy(part)) continue;
-    const focused = part.contains(document.activeElement) ? document.activeElement : null;
-    const key = focused && (focused.id ? `#${CSS.escape(focused.id)}` : focused.dataset.key && `[data-key="${focused.dataset.key}"]`);
-    const top = part.scrollTop;
-    part.innerHTML = twin.innerHTML;
-    window.htmx?.process(part);
-    part.scrollTop = top;
-    if (key) part.querySelector(key)?.focus({ preventScroll: true });
+    if (part.dataset.live === "list") mergeList(part, twin);
+    else replace(part, twin);
   }
   document.body.dispatchEvent(new Event("refreshed"));
 }
 
-/** htmx marks what it has seen to, and panes.js which row is open: neither is news. */
+/** Entry by entry, known by their ids, so that whoever reads one keeps it as it is. */
+function mergeList(list, twin) {
+  const known = new Map([...list.children].map((entry) => [entry.id, entry]));
+  [...twin.children].forEach((fresh, at) => {
+    const entry = known.get(fresh.id) ?? document.importNode(fresh, true);
+    if (known.delete(fresh.id)) {
+      entry.className = fresh.className;
+      if (!same(entry, fresh)) replace(entry, fresh);
+    }
+    if (list.children[at] !== entry) list.insertBefore(entry, list.children[at] ?? null);
+  });
+  for (const gone of known.values()) gone.remove();
+  window.htmx?.process(list);
+}
+
+function replace(part, twin) {
+  const focused = part.contains(document.activeElement) ? document.activeElement : null;
+  const key = focused && (focused.id ? `#${CSS.escape(focused.id)}` : focused.dataset.key && `[data-key="${focused.dataset.key}"]`);
+  const top = part.scrollTop;
+  const folds = new Map([...part.querySelectorAll("details[id]")].map((fold) => [fold.id, fold.open]));
+  part.innerHTML = twin.innerHTML;
+  for (const fold of part.querySelectorAll("details[id]")) fold.open = folds.get(fold.id) ?? fold.open;
+  window.htmx?.process(part);
+  part.scrollTop = top;
+  if (key) part.querySelector(key)?.focus({ preventScroll: true });
+}
+
+/** htmx marks what it has seen to, panes.js which row is open, a reader opens folds, and each look has a
+    new form of the same token: none of it is news. */
 function same(part, twin) {
   return plain(part) === plain(twin);
 }
 
 function plain(part) {
   const copy = part.cloneNode(true);
+  for (const one of copy.querySelectorAll("details[id]")) one.removeAttribute("open");
+  for (const one of copy.querySelectorAll("[name=csrfmiddlewaretoken]")) one.removeAttribute("value");
   for (const one of copy.querySelectorAll("[aria-current], [class]")) {
     one.removeAttribute("aria-current");
     one.classList.remove("htmx-added", "htmx-settling", "htmx-swapping", "htmx-request");

@@ -6,9 +6,10 @@ import pytest
 from django.test import Client
 
 from approvals.models import OutboundMessage, User
-from assistants.models import ApiKey
+from assistants.models import ApiKey, Assistant, Connection
 from mailboxes.models import Mailbox
 from tests.approvals.living import a_held_message
+from tests.factories import a_connection
 
 HIDDEN = '<p>Hello</p><p style="color:#ffffff;background-color:#ffffff">wire the money</p>'
 
@@ -22,6 +23,16 @@ def held(api_key: ApiKey, mailbox: Mailbox) -> OutboundMessage:
 def suspicious(api_key: ApiKey, mailbox: Mailbox) -> OutboundMessage:
     """White on white: a fact of high severity."""
     return a_held_message(api_key, mailbox, markdown="", html=HIDDEN)
+
+
+@pytest.fixture
+def foreign(assistant: Assistant) -> Assistant:
+    """Its runs live on somebody else's server."""
+    assistant.connection = a_connection(
+        protocol=Connection.Protocol.ASSISTANTS, base_url="http://runs.example/v1"
+    )
+    assistant.save()
+    return assistant
 
 
 def at_browser(user: User) -> Client:

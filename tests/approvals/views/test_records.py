@@ -1,4 +1,4 @@
-"""The send log, one email's story, inbound mail, runs, and what was caught."""
+"""The send log, one email's story, inbound mail, and what was caught."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pytest_django import DjangoAssertNumQueries
 from approvals import actions, effects, outbox
 from approvals.actions.transitions import current
 from approvals.models import OutboundMessage, OutboxEntry, User
-from assistants.models import ApiKey, Assistant, Run
+from assistants.models import ApiKey
 from mailboxes.models import CaughtMessage, Email, Mailbox
 from tests.approvals.living import a_held_message, a_waiting_run, an_inbound, approved
-from tests.factories import a_connection, a_mailbox, an_assistant
+from tests.factories import a_mailbox
 
 DELIVER = {OutboxEntry.Kind.DELIVER_EMAIL: effects.deliver_email}
 
@@ -148,8 +148,9 @@ def test_the_log_costs_the_same_however_long_it_is(
 ) -> None:
     for n in range(rows):
         a_held_message(api_key, mailbox, subject=f"Number {n}")
-    # session, user; rows, decisions out, decisions in; one email, its events, its actors; four counts
-    with django_assert_num_queries(12):
+    # session, user; rows, decisions out, decisions in; one email, its thread, its events, its actors;
+    # five counts
+    with django_assert_num_queries(14):
         otto.get("/log")
 
 
@@ -236,73 +237,9 @@ def test_inbound_costs_the_same_however_long_it_is(
     for n in range(rows):
         an_inbound(mailbox, subject=f"Number {n}")
         an_inbound(Mailbox.objects.get_or_create(address="all@acme.test", oversight_mode="gated_all")[0])
-    # session, user; held with decisions, the rest with decisions; four counts
-    with django_assert_num_queries(10):
+    # session, user; held with decisions, the rest with decisions; five counts
+    with django_assert_num_queries(11):
         rita.get("/inbound")
-
-
-def test_runs_are_listed_and_narrowed(rita: Client, assistant: Assistant, mailbox: Mailbox) -> None:
-    assert "No run yet" in shown(rita, "/runs")
-    run = a_waiting_run(assistant, mailbox, ("read_email", "{}"))
-    assert run.run_id in shown(rita, "/runs?state=waiting")
-    assert run.run_id not in shown(rita, "/runs?state=completed")
-    assert run.run_id in shown(rita, f"/runs?assistant={assistant.pk}")
-    assert "No run fits" in shown(rita, f"/runs?assistant={an_assistant().pk}")
-
-
-@pytest.mark.parametrize("rows", [1, 3])
-def test_runs_cost_the_same_however_many(
-    rita: Client,
-    assistant: Assistant,
-    mailbox: Mailbox,
-    rows: int,
-    django_assert_num_queries: DjangoAssertNumQueries,
-) -> None:
-    for _ in range(rows):
-        a_waiting_run(assistant, mailbox, ("read_email", "{}"), ("send_email", "{}"))
-    # session, user; runs, their calls; assistants to filter by; four counts
-    with django_assert_num_queries(9):
-        rita.get("/runs")
-
-
-def test_one_run_shows_calls_holds_and_outputs(rita: Client, api_key: ApiKey, mailbox: Mailbox) -> None:
-    assert api_key.assistant
-    arguments = '{"to": ["customer@northwind.example"], "subject": "Order", "body": "Hello"}'
-    calls = (("send_email", arguments), ("read_email", '{"email_id": "em_1"}'))
-    run = a_waiting_run(api_key.assistant, mailbox, *calls, driver="caller")
-    message = a_held_message(api_key, mailbox, subject="Order")
-    page = shown(rita, f"/runs/{run.pk}")
-    assert "2 calls, 2 open, 0 submitted" in page
-    assert f"/messages/{message.pk}" in page
-    assert "&quot;email_id&quot;: &quot;em_1&quot;" in page
-
-
-def test_an_outsider_finds_no_run(eve: Client, assistant: Assistant, mailbox: Mailbox) -> None:
-    run = a_waiting_run(assistant, mailbox)
-    assert eve.get(f"/runs/{run.pk}").status_code == 404
-    assert run.run_id not in shown(eve, "/runs")
-
-
-def test_a_person_starts_a_run(rita: Client, otto: Client, assistant: Assistant, mailbox: Mailbox) -> None:
-    assert "No assistant can be run from here" in shown(rita, "/runs/start")
-    Assistant.objects.filter(pk=assistant.pk).update(connection=a_connection())
-    form = {"assistant": assistant.pk, "mailbox": mailbox.pk, "prompt": "Write to the customer."}
-    assert otto.post("/runs/start", form).status_code == 403
-    response = rita.post("/runs/start", form)
-    run = Run.objects.get()
-    assert response.headers["Location"] == f"/runs/{run.pk}"
-    assert run.prompt == "Write to the customer."
-
-
-def test_a_run_is_not_started_where_its_assistant_does_not_work(
-    rita: Client, assistant: Assistant, mailbox: Mailbox
-) -> None:
-    Assistant.objects.filter(pk=assistant.pk).update(connection=a_connection())
-    elsewhere = a_mailbox()
-    an_assistant(mailboxes=[elsewhere], connection=a_connection())
-    form = {"assistant": assistant.pk, "mailbox": elsewhere.pk, "prompt": "Write."}
-    assert rita.post("/runs/start", form).status_code in (200, 403)
-    assert not Run.objects.exists()
 
 
 def test_what_was_caught_can_be_read(rita: Client, eve: Client, sent: OutboundMessage) -> None:
