@@ -160,6 +160,21 @@ class TestSubmittingAgain:
         assert look(run).status == "completed"
         assert [len(outputs) for outputs in server.journal.values()] == [1, 1, 1]
 
+    def test_nor_does_one_lost_before_the_end_of_the_run(
+        self, assistant: Assistant, server: ResponsesServer
+    ) -> None:
+        """Nothing is open over there then, and so nothing but our look keeps a second output away."""
+        server.turns = [{"calls": [SEND]}, {"text": "Sent."}]
+        run = waiting(assistant)
+        server.faults = [(CREATE, "after")]
+        with pytest.raises(runtimes.Unreachable):
+            submit(run)
+        server.finish()
+        with pytest.raises(runtimes.NotWaiting):
+            submit(run)
+        assert [len(outputs) for outputs in server.journal.values()] == [1]
+        assert look(run).status == "completed"
+
     def test_while_the_response_whose_reply_was_lost_still_works_nothing_is_sent_again(
         self, assistant: Assistant, server: ResponsesServer
     ) -> None:
@@ -350,18 +365,20 @@ class TestOneAtATime:
         follow_up = look(actions.start(planned(assistant, thread_id=run.thread_id)))
         assert follow_up.status == "completed"
 
-    def test_what_an_ended_run_was_told_shows_although_another_has_begun(
+    def test_what_an_ended_run_was_told_shows_although_another_waits_by_now(
         self, assistant: Assistant, server: ResponsesServer
     ) -> None:
-        server.turns = [{"calls": [SEND]}]
+        server.turns = [{"calls": [SEND]}, {"text": "Sent."}, {"calls": [SEND]}]
         run = waiting(assistant)
         server.faults = [(CREATE, "after")]
         with pytest.raises(runtimes.Unreachable):
             submit(run)
         server.finish()
         assert look(run).status == "completed"
-        look(actions.start(planned(assistant, thread_id=run.thread_id)))
+        assert waiting(assistant, thread_id=run.thread_id).status == "requires_action"
         assert verdicts(run) == {ToolCall.Settled.CONFIRMED}
+        seen = runtimes.of(run).read(run)
+        assert (seen.status, seen.calls) == ("completed", [])
 
 
 class TestApprovals:
