@@ -13,7 +13,7 @@ RUN = f"{THREAD}/runs/<str:run_id>"
 
 
 def unknown(_asked: Asked, path: str) -> dict[str, object]:
-    raise ApiError(f"There is nothing at /openai/v1/{path}.", 404, code="unknown_url")
+    raise ApiError(f"There is nothing at /openai/v1/{path.removeprefix('v1/')}.", 404, code="unknown_url")
 
 
 ROUTES = {

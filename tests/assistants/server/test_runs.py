@@ -306,7 +306,9 @@ class TestWhoDrives:
         self, ours: Client, follows: Follows, assistant: Assistant
     ) -> None:
         follows(SEND_THEN_THANK)
-        row = SeenRun.objects.create(assistant=assistant, driver="counterseal")
+        row = SeenRun.objects.create(
+            assistant=assistant, connection=assistant.connection, driver="counterseal"
+        )
         first = start(ours, metadata={"counterseal_run": row.pk})
         again = start(ours, metadata={"counterseal_run": row.pk})
         assert (again.id, again.thread_id) == (first.id, first.thread_id)

@@ -443,6 +443,21 @@ def test_a_key_has_so_many_streams_at_a_time(
         assert list(stream)[-1].event == "thread.run.completed"
 
 
+def test_a_reader_that_goes_away_makes_room_for_another(
+    client: Client, follows: Follows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tail, "MAX_OPEN", 1)
+    follows(HELLO)
+    begin(client).close()
+    end = time.monotonic() + 30
+    while tail._open:
+        assert time.monotonic() < end, "the place of a reader that went away is still taken"
+        time.sleep(0.01)
+    with begin(client) as stream:
+        advance_runs()
+        assert list(stream)[-1].event == "thread.run.completed"
+
+
 def test_what_another_process_does_is_seen_too(
     client: Client, follows: Follows, monkeypatch: pytest.MonkeyPatch
 ) -> None:

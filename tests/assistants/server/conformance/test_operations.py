@@ -7,8 +7,11 @@ from typing import Any
 import openai
 import pytest
 
+from assistants.models import ApiKey, Assistant
 from assistants.server.tasks import advance_runs
+from tests import factories
 from tests.assistants.server.conformance.official import Ask, Official
+from tests.servers import AsgiServer
 
 pytestmark = pytest.mark.database
 
@@ -144,6 +147,25 @@ def test_steps_are_listed_and_read(official: Official, agent: Any) -> None:
     )
     assert read == step
     assert (step.status, step.step_details.tool_calls[0].function.output) == ("in_progress", None)
+
+
+def test_azures_client_finds_the_server_under_its_endpoint(
+    live_server_asgi: AsgiServer, api_key: ApiKey, assistant: Assistant
+) -> None:
+    assistant.connection = factories.a_connection([{"say": "Hi."}])
+    assistant.save()
+    with openai.AzureOpenAI(
+        azure_endpoint=live_server_asgi.url,
+        api_key=api_key.secret,  # type: ignore[attr-defined]
+        api_version="2024-05-01-preview",
+        max_retries=0,
+        _strict_response_validation=True,
+    ) as client:
+        made = client.beta.assistants.create(model="m")
+        with client.beta.threads.create_and_run(assistant_id=made.id, stream=True) as stream:
+            advance_runs()
+            assert list(stream)[-1].event == "thread.run.completed"
+        assert ids(list(client.beta.assistants.list())) == [made.id]
 
 
 LIMITS = [
