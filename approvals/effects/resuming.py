@@ -47,6 +47,9 @@ def resume_run(promise: OutboxEntry) -> None:
         runtime = runtimes.of(run)
         if runtime.can.partial or not still_open:
             _hand_over(run, calls, runtime, tried=promise.attempts > 1)
+        elif promise.attempts > 1:
+            # it asks for more by now, so a former attempt was heard, which the next promise won't know of
+            _reconcile(run, calls, runtime, tried=True)
     except runtimes.Gone as error:
         _settle(assistant_actions.lose(run, str(error)), calls, Settled.GONE)
     except runtimes.Refused as error:

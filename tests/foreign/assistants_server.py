@@ -100,6 +100,17 @@ class FakeAssistants:
         """
         self._faults.append((pattern, kind))
 
+    def begin(self, thread_id: str) -> str:
+        """A run that somebody else starts, as far as its first turn. Returns its id."""
+        run = Run(self._id("run"), thread_id, self._seconds(), {"assistant_id": "asst_x"}, self.scripts.pop())
+        self.runs[run.id] = run
+        self._turn(run)
+        return run.id
+
+    def answer(self, run_id: str, call_id: str, output: str) -> None:
+        """What somebody else submits."""
+        self._take(self.runs[run_id], {call_id: output})
+
     def pass_time(self, seconds: float) -> None:
         self._passed += seconds
 
@@ -291,12 +302,16 @@ class FakeAssistants:
         if bogus or (set(waiting) - set(got) and not self.ways.partial):
             status = 500 if bogus and self.ways.breaks_on_bogus else 400
             raise Refusal(status, f"Expected tool outputs for call_ids {list(waiting)}, got {got}")
-        for one in outputs:
-            waiting[one["tool_call_id"]]["output"] = one["output"]
-            self.journal.append((run.id, one["tool_call_id"], one["output"]))
+        self._take(run, {one["tool_call_id"]: one["output"] for one in outputs})
+        return self._streamed(run) if asked.sent.get("stream") else shown_run(self.ways, run)
+
+    def _take(self, run: Run, outputs: dict[str, str]) -> None:
+        for call in run.open_calls:
+            if call["id"] in outputs:
+                call["output"] = outputs[call["id"]]
+                self.journal.append((run.id, call["id"], call["output"]))
         if not run.open_calls:
             run.steps[-1].status, run.status = "completed", "queued"
-        return self._streamed(run) if asked.sent.get("stream") else shown_run(self.ways, run)
 
     def _list_steps(self, asked: Asked, thread_id: str, id: str) -> Json:
         run = self._run(thread_id, id)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 
 @dataclass(frozen=True)
 class Ways:
@@ -92,3 +94,11 @@ DIFFERENCES = {
     "Alibaba Model Studio": MODEL_STUDIO,
     "Open Assistant API": OPEN_ASSISTANT,
 }
+
+
+def losing(ways: dict[str, Ways], *kinds: str) -> list[Any]:
+    """Every server with replies that get lost, and the reference with every other fault."""
+    return [
+        *(pytest.param(one, "drops", id=f"{name}, drops") for name, one in ways.items()),
+        *(pytest.param(REFERENCE, kind, id=f"the reference, {kind}") for kind in kinds),
+    ]

@@ -17,14 +17,13 @@ from tests import factories
 from tests.assistants.runtimes.assisting import SEND, over_assistants
 from tests.assistants.runtimes.responding import look, planned
 from tests.foreign.assistants_server import FakeAssistants
-from tests.foreign.assistants_ways import DIFFERENCES, OPEN_ASSISTANT, Ways
+from tests.foreign.assistants_ways import DIFFERENCES, OPEN_ASSISTANT, Ways, losing
 from tests.servers import AsgiServer
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 CREATE_RUN = "POST /threads/[^/]+/runs$"
 CREATE_THREAD = "POST /threads$"
-LOST = ["drops", "errs", "hangs"]
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +62,7 @@ def a_thread(assistant: Assistant, fake: FakeAssistants) -> Run:
     return run
 
 
-@pytest.mark.parametrize("ways", DIFFERENCES.values(), ids=DIFFERENCES)
-@pytest.mark.parametrize("kind", ["drops", "errs"])
+@pytest.mark.parametrize(("ways", "kind"), losing(DIFFERENCES, "errs", "refuses"))
 class TestWhateverTheServerAndWhicheverReplyIsLost:
     def test_a_run_in_a_new_thread_begins_once(
         self, assistant: Assistant, fake: FakeAssistants, ways: Ways, kind: str
