@@ -91,11 +91,11 @@ def event_hash(event: Event) -> str:
 
 
 # Every action ends in these four, and having the ORM build them takes ten times as long as running them.
-HEAD = "SELECT seq, hash FROM audit_chainhead WHERE id = 1"
+HEAD = 'SELECT seq, hash FROM "audit_chainhead" WHERE id = 1'
 LINKS = (*CHAINED, "hash")
 EVENT = f"INSERT INTO audit_event ({', '.join(LINKS)}) VALUES ({', '.join(['%s'] * len(LINKS))})"  # noqa: S608
 PAYLOAD = "INSERT INTO audit_payload (event_id, salt, body) VALUES (%s, %s, %s)"
-MOVE_HEAD = "UPDATE audit_chainhead SET seq = %s, hash = %s WHERE id = 1"
+MOVE_HEAD = 'UPDATE "audit_chainhead" SET seq = %s, hash = %s WHERE id = 1'
 
 
 def record(*entries: Entry, by: str) -> None:
