@@ -287,5 +287,24 @@ def shown_part(text: str) -> str:
 
 
 @register.filter
+def as_fields(text: str) -> list[tuple[str, str, bool]]:
+    """A JSON object's members as (name, value, whether that is a text); [] for anything else."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return []
+    if not isinstance(value, dict):
+        return []
+    return [(storable(name), _readable(inner), isinstance(inner, str)) for name, inner in value.items()]
+
+
+def _readable(value: Any) -> str:
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        value = ", ".join(value)
+    text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+    return shown_part(str(storable(text)))
+
+
+@register.filter
 def as_json(value: Any) -> str:
     return shown_part(json.dumps(value, indent=2, ensure_ascii=False))

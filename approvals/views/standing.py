@@ -72,7 +72,7 @@ class Standing:
         return format_html("{} {}, {} after it began.", word, clock(at), lasting(at - run.created_at))
 
     def _planned(self) -> Iterator[SafeString]:
-        ahead = assistant_actions.ahead_of(self.run, thread_of(self.run))
+        ahead = assistant_actions.ahead_of(self.run, self.thread_id)
         if ahead:
             yield _busy("Waits for its thread: {} {}.", ahead)
         else:
@@ -110,8 +110,8 @@ class Standing:
             yield format_html("Expires {}.", ends)
         elif until > timezone.now():
             yield format_html(
-                "Expires {}; what is undecided {} gets an answer for now, "
-                "and what is decided later is told by a follow-up.",
+                "Expires {}. What is undecided at {} gets an answer for now; "
+                "what is decided later is told by a follow-up.",
                 ends,
                 clock(until),
             )
@@ -144,6 +144,11 @@ class Standing:
         asked = [call.created_at for call in [*self.open_calls, *self.due_calls]]
         return max(asked, default=self.run.updated_at)
 
+    @cached_property
+    def thread_id(self) -> str:
+        """Where it goes on; a plan knows that from its conversation."""
+        return thread_of(self.run)
+
     # what a person may do
 
     @cached_property
@@ -164,7 +169,9 @@ class Standing:
     def follow_up_denial(self) -> str:
         if not self.is_ours:
             return NOT_OURS
-        return self.denial or ("" if self.run.thread_id else "This run has no thread yet to be told more in.")
+        return self.denial or (
+            "" if self.run.thread_id else "This run has not begun, so it cannot be told more yet."
+        )
 
     @cached_property
     def told_when(self) -> str:

@@ -29,7 +29,7 @@ PAUSE = timedelta(minutes=5)  # from which on a gap is worth a line
 MOMENT = timedelta(microseconds=1)
 SECOND = timedelta(seconds=1)
 
-ROLES = {"user": ("Told", "in"), "assistant": ("Said", "out")}
+ROLES = {"user": ("The assistant was told", "in"), "assistant": ("The assistant said", "out")}
 
 
 @dataclass(slots=True)
@@ -135,13 +135,20 @@ class Timeline:
         body = _body(event)
         if event.action == A.RUN_STARTED:
             # the log has it from the first time that there was something to note
-            step.at = self.started_at
+            step.at, entry.email = self.started_at, None
         elif event.action == A.RUN_REQUESTED:
             self._tell_plan(entry, body)
         elif event.action == A.TOOL_ANSWERED:
             self._tell_answer(event, step)
-        entry.codes = [*step.codes, *map(str, body.get("calls", []))]
+        elif event.action.startswith("run."):
+            # it names the mail that its run is about, which the plan has told
+            entry.email = None
+        entry.codes = [*step.codes, *(self._names.get(call, str(call)) for call in body.get("calls", []))]
         return entry
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        return {call.call_id: call.name for call in self.calls}
 
     def _tell_plan(self, entry: Entry, body: dict[str, Any]) -> None:
         entry.run = self._follow_ups.get(str(body.get("run")))
@@ -171,12 +178,11 @@ class Timeline:
     @cached_property
     def _told_at_once(self) -> dict[str, list[int]]:
         """By call: the events of a call that was answered where it was taken; they stand with the call."""
-        known = {call.call_id for call in self.calls}
         found: dict[str, list[int]] = {}
         for event in self._events:
             seqs = found.get(event.tool_call_id, [])
             follows = event.action == A.TOOL_ANSWERED and seqs and event.seq == seqs[-1] + 1
-            if event.tool_call_id in known and (event.action == A.TOOL_CALLED or follows):
+            if event.tool_call_id in self._names and (event.action == A.TOOL_CALLED or follows):
                 found[event.tool_call_id] = [*seqs, event.seq]
         return found
 
@@ -197,6 +203,14 @@ class Timeline:
         if self.run.cause == Run.Cause.FOLLOW_UP and self.run.pk not in told:
             step = Step(self.run.created_at, "Planned", "play", "a", "")
             yield Entry(f"run-{self.run.pk}", step, run=self.follows)
+        if self.run.prompt and not self.run.run_id:
+            title = "The assistant was to be told" if self.run.has_ended else "The assistant will be told"
+            step = Step(self._newest, title, "in", "", "")
+            yield Entry("prompt", step, self.run.prompt)
+
+    @property
+    def _newest(self) -> datetime:
+        return max([self.run.created_at, *(event.at for event in self._events)])
 
     @cached_property
     def _spoken(self) -> tuple[list[turns.Turn], list[turns.Turn]]:

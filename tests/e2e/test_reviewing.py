@@ -267,7 +267,7 @@ def everything(
         f"/messages/{came.pk}",
     ]
     set_up = [f"/mailboxes/{mailbox.pk}", f"/assistants/{api_key.assistant.pk}", "/requests", "/caught"]
-    return [*lists, *single, *set_up, f"/runs/{run.pk}", "/runs/start"]
+    return [*lists, *single, *set_up, f"/runs/{run.pk}", "/runs/start", "/runs/adopt", "/log/events/1"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -63,13 +63,13 @@ class TestTimeline:
             "Handed to the mail server",
             "Answer kept for the run",
             "Output submitted to the run",
-            "Said",
+            "The assistant said",
             "Run completed",
         ]
         page = shown(rita, f"/runs/{run.pk}")
         assert reviewer.email in page
         assert "status: sent" in page
-        assert "&quot;subject&quot;: &quot;One&quot;" in page  # the arguments, laid out
+        assert "<dt>subject</dt><dd>One</dd>" in page
 
     def test_each_entry_leads_to_its_mail_and_its_event_and_they_lead_back(
         self, rita: Client, foreign: Assistant, mailbox: Mailbox, far_side: FarSide
@@ -146,8 +146,9 @@ class TestTimeline:
         self, rita: Client, foreign: Assistant, mailbox: Mailbox, reviewer: User, far_side: FarSide
     ) -> None:
         run = actions.start_run(foreign, "Write.", mailbox, by=reviewer)
-        (planned,) = entries(rita, run)
+        planned, prompt = entries(rita, run)
         assert (planned.step.title, planned.step.who) == ("Planned", reviewer.email)
+        assert (prompt.step.title, prompt.text) == ("The assistant will be told", "Write.")
         work()
         actions.start_run(foreign, "Write another.", mailbox, by=reviewer)
         run.refresh_from_db()

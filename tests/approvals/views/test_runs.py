@@ -293,7 +293,7 @@ class TestTellingMore:
         Assistant.objects.filter(pk=assistant.pk).update(connection=a_connection())
         assistant.refresh_from_db()
         run = actions.start_run(assistant, "Write.", mailbox, by=reviewer)
-        assert "This run has no thread yet" in shown(rita, f"/runs/{run.pk}")
+        assert "This run has not begun" in shown(rita, f"/runs/{run.pk}")
         assert "has no thread yet" in press(rita, f"/runs/{run.pk}/follow-up", text="More.")
 
 
