@@ -17,8 +17,8 @@ from django.utils import timezone
 from openai import AssistantEventHandler
 from openai.types.beta import AssistantStreamEvent
 
-from assistants.models import Assistant
-from assistants.server import leases, streams, tail
+from assistants.models import Assistant, Connection
+from assistants.server import leases, streams, tail, turn
 from assistants.server.models import Message, Run, Step, StreamEvent
 from assistants.server.tasks import advance_runs, tidy
 from assistants.server.turn import Piece
@@ -260,6 +260,35 @@ def test_a_stream_that_breaks_off_is_no_answer(client: Client, model: FakeModel,
         last: Any = list(stream)[-1]
     assert last.event == "thread.run.failed"
     assert last.data.last_error.code == "server_error"
+
+
+@pytest.mark.parametrize(
+    ("parts", "code", "words"),
+    [
+        ([chunk(refusal="No.")], "invalid_prompt", "refused to answer"),
+        ([chunk("Well", finish="content_filter")], "invalid_prompt", "refused to answer"),
+        ([call_chunk(0, None, "{}", "x"), chunk(finish="tool_calls")], "server_error", "without a name"),
+        ([chunk("so long " * 20)], "server_error", "longer than 100 characters"),
+        ([b"data: {}\n\n"], "server_error", "broke off"),
+        ([b"hello\n\n"], "server_error", "no chat completion"),
+    ],
+)
+def test_an_answer_that_cannot_be_used_fails_the_run_and_says_why(
+    client: Client,
+    model: FakeModel,
+    monkeypatch: pytest.MonkeyPatch,
+    parts: list[Any],
+    code: str,
+    words: str,
+) -> None:
+    monkeypatch.setattr(turn, "LONGEST_ANSWER", 100)
+    Connection.objects.update(retries=0)
+    model.answers = [Streamed(*parts, DONE)]
+    with begin(client) as stream:
+        advance_runs()
+        last: Any = list(stream)[-1]
+    assert (last.event, last.data.last_error.code) == ("thread.run.failed", code)
+    assert words in last.data.last_error.message
 
 
 def test_a_model_in_trouble_before_its_first_word_is_asked_again(client: Client, model: FakeModel) -> None:
