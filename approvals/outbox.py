@@ -11,14 +11,16 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import DateTimeField, F, Q, QuerySet
 from django.utils import timezone
 
 from approvals.models import OutboxEntry
 from audit import nudge
+from audit.prepared import Change, Rows, Slot
 
 LEASE = timedelta(seconds=15)
 RENEW_EVERY = 5.0  # seconds
@@ -56,8 +58,14 @@ def enqueue(kind: OutboxEntry.Kind, ref: str, *, due_at: datetime | None = None)
     nudge.on_commit(TASKS.get(kind, "approvals.tasks.drain"))
 
 
+_put_forward = Change(
+    lambda: OutboxEntry.objects.filter(kind=Slot("kind"), ref=Slot("ref"), done_at=None),
+    due_at=Slot("due_at", DateTimeField()),
+)
+
+
 def _move(kind: OutboxEntry.Kind, ref: str, due_at: datetime) -> int:
-    return _open(kind, ref).update(due_at=due_at)
+    return _put_forward.run(kind=kind, ref=ref, due_at=due_at)
 
 
 def _create(kind: OutboxEntry.Kind, ref: str, due_at: datetime) -> bool:
@@ -80,21 +88,38 @@ def _open(kind: OutboxEntry.Kind, ref: str) -> QuerySet[OutboxEntry]:
 def claim(kinds: Iterable[OutboxEntry.Kind]) -> OutboxEntry | None:
     """Lease one due entry. Its `attempts` is the fence: one conditional UPDATE decides who has it."""
     now = timezone.now()
-    free = Q(leased_until=None) | Q(leased_until__lte=now)
-    for entry in _due(free, kinds, now):
-        same = OutboxEntry.objects.filter(free, pk=entry.pk, attempts=entry.attempts, done_at=None)
+    for entry in _due(kinds, now):
+        lease = {"leased_by": worker_name(), "leased_until": now + LEASE}
         # one statement would do, but on SQLite writers queue fairly only where a transaction begins
         with transaction.atomic():
-            won = same.update(attempts=F("attempts") + 1, leased_by=worker_name(), leased_until=now + LEASE)
+            won = _lease.run(pk=entry.pk, attempts=entry.attempts, now=now, **lease)
         if won:
             entry.attempts += 1
             return entry
     return None
 
 
-def _due(free: Q, kinds: Iterable[OutboxEntry.Kind], now: datetime) -> list[OutboxEntry]:
-    due = OutboxEntry.objects.filter(free, kind__in=list(kinds), due_at__lte=now, done_at=None)
-    return list(due.order_by("due_at")[:20])
+def _free() -> Q:
+    return Q(leased_until=None) | Q(leased_until__lte=Slot("now", DateTimeField()))
+
+
+def _due(kinds: Iterable[OutboxEntry.Kind], now: datetime) -> list[OutboxEntry]:
+    return _due_among(tuple(kinds)).all(now=now)
+
+
+@lru_cache
+def _due_among(kinds: tuple[OutboxEntry.Kind, ...]) -> Rows[OutboxEntry]:
+    now = Slot("now", DateTimeField())
+    due = OutboxEntry.objects.filter(_free(), kind__in=kinds, due_at__lte=now, done_at=None)
+    return Rows(lambda: due.order_by("due_at")[:20])
+
+
+_lease = Change(
+    lambda: OutboxEntry.objects.filter(_free(), pk=Slot("pk"), attempts=Slot("attempts"), done_at=None),
+    attempts=F("attempts") + 1,
+    leased_by=Slot("leased_by"),
+    leased_until=Slot("leased_until", DateTimeField()),
+)
 
 
 def held(entry: OutboxEntry) -> Q:
@@ -124,11 +149,19 @@ def _work(entry: OutboxEntry, handler: Handler) -> None:
         _finish(entry)
 
 
+_end = Change(
+    lambda: OutboxEntry.objects.filter(
+        pk=Slot("pk"), attempts=Slot("attempts"), done_at=None, due_at=Slot("due_at", DateTimeField())
+    ),
+    done_at=Slot("now", DateTimeField()),
+    leased_until=None,
+    last_error="",
+)
+
+
 @transaction.atomic
 def _finish(entry: OutboxEntry) -> None:
-    done = OutboxEntry.objects.filter(held(entry), due_at=entry.due_at).update(
-        done_at=timezone.now(), leased_until=None, last_error=""
-    )
+    done = _end.run(pk=entry.pk, attempts=entry.attempts, due_at=entry.due_at, now=timezone.now())
     if not done:
         # asked for again meanwhile (or no longer ours, and then this changes nothing)
         OutboxEntry.objects.filter(held(entry)).update(leased_until=None)

@@ -6,10 +6,11 @@ import secrets
 from datetime import timedelta
 
 from django.core.signing import BadSignature, TimestampSigner
-from django.db.models import Q
+from django.db.models import DateTimeField, Q
 from django.utils import timezone
 
 from assistants.models import ApiKey, Assistant
+from audit.prepared import Rows, Slot
 from audit.secrets import hash_secret
 
 PREFIX = "mm_live_"
@@ -23,13 +24,21 @@ def mint() -> tuple[dict[str, str], str]:
     return {"prefix": secret[:16], "hash": hash_secret(secret)}, secret
 
 
+_live = Rows(
+    lambda: (
+        ApiKey.objects.live(Slot("now", DateTimeField()))
+        .select_related("assistant", "integration")
+        .filter(hash=Slot("hash"))
+    )
+)
+
+
 def find_key(secret: str) -> ApiKey | None:
     """The live key behind `secret`, with its owner; notes its use at most once a minute."""
     if not secret.startswith(PREFIX):
         return None
     now = timezone.now()
-    live = ApiKey.objects.live(now).select_related("assistant", "integration")
-    key = live.filter(hash=hash_secret(secret)).first()
+    key = _live.first(now=now, hash=hash_secret(secret))
     if key is None or (key.assistant and not key.assistant.is_active):
         return None
     if key.last_used_at is None or key.last_used_at <= now - TOUCH_EVERY:
@@ -46,10 +55,13 @@ def internal_token(assistant: Assistant) -> str:
     return _signer().sign(assistant.pk)
 
 
+_active = Rows(lambda: Assistant.objects.filter(pk=Slot("pk"), is_active=True).select_related("connection"))
+
+
 def assistant_of_token(token: str) -> Assistant | None:
     """The active assistant that a token names, unless it is forged or older than a minute."""
     try:
         pk = _signer().unsign(token, max_age=TOKEN_MAX_AGE)
     except BadSignature:
         return None
-    return Assistant.objects.filter(pk=pk, is_active=True).select_related("connection").first()
+    return _active.first(pk=pk)

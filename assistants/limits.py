@@ -7,10 +7,16 @@ import time
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Value
+from django.db.models import F, FloatField
 from django.db.models.functions import Greatest
 
 from assistants.models import ApiKey
+from audit.prepared import Change, Slot
+
+_take = Change(
+    lambda: ApiKey.objects.filter(pk=Slot("pk"), bucket_full_at__lte=Slot("latest")),
+    bucket_full_at=Greatest(F("bucket_full_at"), Slot("now", FloatField())) + Slot("interval", FloatField()),
+)
 
 
 def spend(key: ApiKey) -> int:
@@ -24,9 +30,7 @@ def spend(key: ApiKey) -> int:
     interval, now = 60 / settings.WRITE_LIMIT, time.time()
     latest = now + (settings.WRITE_BURST - 1) * interval
     with transaction.atomic():
-        spent = ApiKey.objects.filter(pk=key.pk, bucket_full_at__lte=latest).update(
-            bucket_full_at=Greatest(F("bucket_full_at"), Value(now)) + interval
-        )
+        spent = _take.run(pk=key.pk, now=now, latest=latest, interval=interval)
     if spent:
         return 0
     full_at = ApiKey.objects.values_list("bucket_full_at", flat=True).get(pk=key.pk)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.db import IntegrityError, transaction
-from django.db.models import Case, F, Q, Value, When
+from django.db.models import Case, DateTimeField, F, Q, Value, When
 from django.utils import timezone
 
 from approvals import outbox
@@ -16,6 +16,7 @@ from approvals.states import Status
 from assistants.models import ApiKey
 from audit import log
 from audit.models import Event
+from audit.prepared import Change, Slot
 
 Verdict = Decision.Verdict
 LONGEST_REASON = 2000  # characters
@@ -50,20 +51,25 @@ def approve(
     return message
 
 
+_enough = Q(approvals_given__gte=F("approvals_needed") - 1)
+# the status is chosen by comparison in the same UPDATE, so that two first approvers can't race
+_count = Change(
+    lambda: OutboundMessage.objects.filter(
+        open_mailbox(),
+        pk=Slot("pk"),
+        status=Status.PENDING,
+        revision=Slot("revision"),
+        digest=Slot("digest"),
+    ),
+    approvals_given=F("approvals_given") + 1,
+    status=Case(When(_enough, then=Value(Status.APPROVED)), default=F("status")),
+    approved_digest=Case(When(_enough, then=F("digest")), default=Value("")),
+    status_changed_at=Case(When(_enough, then=Slot("now", DateTimeField())), default=F("status_changed_at")),
+)
+
+
 def _count_approval(message: OutboundMessage, revision: int, digest: str) -> bool:
-    """The status is chosen by comparison in the same UPDATE, so that two first approvers can't race."""
-    enough = Q(approvals_given__gte=F("approvals_needed") - 1)
-    found = OutboundMessage.objects.filter(
-        open_mailbox(), pk=message.pk, status=Status.PENDING, revision=revision, digest=digest
-    )
-    return bool(
-        found.update(
-            approvals_given=F("approvals_given") + 1,
-            status=Case(When(enough, then=Value(Status.APPROVED)), default=F("status")),
-            approved_digest=Case(When(enough, then=F("digest")), default=Value("")),
-            status_changed_at=Case(When(enough, then=timezone.now()), default=F("status_changed_at")),
-        )
-    )
+    return bool(_count.run(pk=message.pk, revision=revision, digest=digest, now=timezone.now()))
 
 
 def _why_not(message: OutboundMessage, revision: int, digest: str) -> DomainError:
@@ -127,6 +133,8 @@ def expire(message: OutboundMessage) -> bool:
 
 def _bound(message: OutboundMessage, revision: int | None, digest: str) -> tuple[int, str]:
     """A decision is about a text. Naming none is enough only while there was never another."""
+    if digest == message.digest:
+        return revision or message.revision, digest
     now = current(message)
     if not revision and not digest and now.revision > 1:
         raise Conflict(

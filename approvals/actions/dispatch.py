@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import BinaryField, DateTimeField, Exists, F, JSONField, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from approvals import outbox
 from approvals.actions.telling import tell
-from approvals.actions.transitions import about, current, entry, hold_reason, move, open_mailbox
+from approvals.actions.transitions import Move, about, current, entry, hold_reason, move, open_mailbox
 from approvals.models import Decision, OutboundMessage, OutboxEntry
 from approvals.policy import Oversight, Ruling, Verdict, rule
 from approvals.states import Status
@@ -22,6 +23,7 @@ from assistants.models import Run
 from audit import log
 from audit.log import Entry
 from audit.models import Event
+from audit.prepared import Change, Rows, Slot
 from mailboxes.models import Account, Mailbox, OversightMode, Revision, Suppression
 
 ON_ITS_WAY = (Status.APPROVED, Status.SCHEDULED)
@@ -42,7 +44,11 @@ def oversight_of(mailbox: Mailbox) -> Oversight:
 def take_back(message: OutboundMessage) -> bool:
     """Look again before leaving. True if the message may not leave as it stands and was moved aside."""
     message = current(message)
-    revision = revision_of(message)
+    return look_again(message, revision_of(message))
+
+
+def look_again(message: OutboundMessage, revision: Revision) -> bool:
+    """The same at rows that were read just now."""
     mailbox = message.email.mailbox
     if not mailbox.is_active:
         return _fail(message, f"{mailbox.address} is closed.", ON_ITS_WAY)
@@ -68,11 +74,10 @@ def suppressions(recipients: list[str]) -> QuerySet[Suppression]:
 def _ruling_now(message: OutboundMessage, revision: Revision) -> Ruling | None:
     """What the policy says now, or None where the release still stands."""
     mailbox = message.email.mailbox
-    oversight = oversight_of(mailbox)
-    shut = oversight.held_reason is not None or mailbox.oversight_mode == OversightMode.READ_ONLY
+    shut = mailbox.oversight_mode == OversightMode.READ_ONLY or hold_reason(mailbox) is not None
     if not (shut or message.released_mode):
         return None
-    ruling = rule(tuple(revision.recipients), oversight)
+    ruling = rule(tuple(revision.recipients), oversight_of(mailbox))
     same = ruling.verdict == Verdict.RELEASE and message.released_mode == mailbox.oversight_mode
     return None if same else ruling
 
@@ -120,33 +125,54 @@ def return_to_pending(message: OutboundMessage, reasons: tuple[str, ...]) -> lis
     return [entry(Event.Action.MESSAGE_RETURNED, message, reasons=reasons)]
 
 
+_revision = Rows(lambda: Revision.objects.filter(email=Slot("email"), number=Slot("number")))
+_keep_block = Change(
+    lambda: Revision.objects.filter(pk=Slot("pk"), block=None),
+    block=Slot("block", BinaryField()),
+    sent_digest=Slot("sent_digest"),
+)
+
+
 def revision_of(message: OutboundMessage) -> Revision:
-    return message.email.revisions.get(number=message.revision)
+    return _revision.get(email=message.pk, number=message.revision)
 
 
 def store_block(revision: Revision, block: bytes) -> Revision:
     """Keep the first block for ever: every retry of this revision sends the same bytes."""
-    data = block + bytes(revision.frozen)
-    Revision.objects.filter(pk=revision.pk, block=None).update(
-        block=block, sent_digest=hashlib.sha256(data).hexdigest()
-    )
-    return Revision.objects.get(pk=revision.pk)
+    sent_digest = hashlib.sha256(block + bytes(revision.frozen)).hexdigest()
+    if not _keep_block.run(pk=revision.pk, block=block, sent_digest=sent_digest):
+        return Revision.objects.get(pk=revision.pk)
+    revision.block, revision.sent_digest = block, sent_digest
+    return revision
+
+
+@lru_cache(maxsize=32)
+def _begin(recipients: int) -> Move:
+    """The move to `sending` of a message with so many recipients."""
+
+    def last_look() -> Q:
+        mode_now = Mailbox.objects.filter(emails=OuterRef("email")).values("oversight_mode")
+        addresses = [Slot(f"recipient_{number}") for number in range(recipients)]
+        lease = OutboxEntry.objects.filter(pk=Slot("entry"), attempts=Slot("attempts"), done_at=None)
+        return (
+            open_mailbox()
+            & Q(approved_digest=F("digest"), digest=Slot("digest"))
+            & (Q(released_mode="") | Q(released_mode=Subquery(mode_now)))
+            & ~Q(Exists(Suppression.objects.filter(address__in=addresses)))
+            & Q(Exists(lease))
+        )
+
+    return Move(ON_ITS_WAY, Status.SENDING, last_look)
 
 
 def begin_sending(message: OutboundMessage, promise: OutboxEntry, recipients: list[str]) -> bool:
     """The point of no return: one UPDATE that carries the last look and the fence of the lease."""
-    mode_now = Mailbox.objects.filter(emails=OuterRef("email")).values("oversight_mode")
-    last_look = (
-        open_mailbox()
-        & Q(approved_digest=F("digest"), digest=message.digest)
-        & (Q(released_mode="") | Q(released_mode=Subquery(mode_now)))
-        & ~Q(Exists(suppressions(recipients)))
-        & Q(Exists(OutboxEntry.objects.filter(outbox.held(promise))))
-    )
+    begin = _begin(len(recipients))
+    given = {f"recipient_{number}": address.lower() for number, address in enumerate(recipients)}
+    fence = {"entry": promise.pk, "attempts": promise.attempts}
     with transaction.atomic():
-        if not move(message, ON_ITS_WAY, Status.SENDING, last_look):
+        if not begin(message, digest=message.digest, **fence, **given):
             return False
-        message.refresh_from_db(fields=["status_changed_at"])
         log.record(entry(Event.Action.MESSAGE_SENDING, message, attempt=promise.attempts), by=WORKER)
     return True
 
@@ -156,17 +182,23 @@ def _still(message: OutboundMessage) -> Q:
     return Q(status_changed_at=message.status_changed_at)
 
 
+_sent = Move(
+    Status.SENDING,
+    Status.SENT,
+    lambda: Q(status_changed_at=Slot("since", DateTimeField())),
+    delivery=Slot("delivery", JSONField()),
+)
+
+
 def record_sent(message: OutboundMessage, evidence: Mapping[str, Any]) -> None:
     with transaction.atomic():
-        if not move(message, Status.SENDING, Status.SENT, _still(message), delivery=dict(evidence)):
+        if not _sent(message, since=message.status_changed_at, delivery=dict(evidence)):
             return _record_late(message, evidence)
         message = current(message)
         told = tell(message)
         promise_copy(message)
-        sent_digest = revision_of(message).sent_digest
-        log.record(
-            entry(Event.Action.MESSAGE_SENT, message, sent_digest=sent_digest, **evidence), *told, by=WORKER
-        )
+        details = {"sent_digest": revision_of(message).sent_digest, **evidence}
+        log.record(entry(Event.Action.MESSAGE_SENT, message, **details), *told, by=WORKER)
 
 
 def promise_copy(message: OutboundMessage) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from django.db.models import Exists, Q
+from django.db.models import DateTimeField, Exists, Q
 from django.utils import timezone
 
 from approvals.errors import Conflict, Refused
@@ -13,6 +13,7 @@ from approvals.models import Decision, OutboundMessage
 from approvals.states import TRANSITIONS, Status
 from audit.log import Entry, Subject
 from audit.models import Event
+from audit.prepared import Change, Rows, Slot
 from mailboxes.models import Account, Email, Mailbox, OversightMode
 
 
@@ -24,15 +25,43 @@ def move(
     `where` must compare columns of the message's own row or subqueries on other tables: a join would
     move the comparison into a subquery that PostgreSQL does not look at again after a lock wait.
     """
+    found = OutboundMessage.objects.filter(*where, pk=message.pk, status__in=_sources(source, to))
+    return bool(found.update(status=to, status_changed_at=timezone.now(), **values))
+
+
+def _sources(source: Status | Iterable[Status], to: Status) -> list[Status]:
     sources = [source] if isinstance(source, Status) else list(source)
     for one in sources:
         if to not in TRANSITIONS[one]:
             raise ValueError(f"{one} never becomes {to}")
-    now = timezone.now()
-    won = OutboundMessage.objects.filter(*where, pk=message.pk, status__in=sources).update(
-        status=to, status_changed_at=now, **values
-    )
-    return bool(won)
+    return sources
+
+
+class Move:
+    """`move` with its SQL built once, for those on the way from a decision to its run.
+
+    `where` and `values` hold a Slot for what differs from message to message.
+    """
+
+    def __init__(
+        self, source: Status | Iterable[Status], to: Status, where: Callable[[], Q] = Q, **values: Any
+    ) -> None:
+        sources = _sources(source, to)
+        self._to = to
+        self._change = Change(
+            lambda: OutboundMessage.objects.filter(where(), pk=Slot("pk"), status__in=sources),
+            status=to,
+            status_changed_at=Slot("now", DateTimeField()),
+            **values,
+        )
+
+    def __call__(self, message: OutboundMessage, **given: Any) -> bool:
+        """True if this call won; `message` then has its new status, and since when."""
+        now = timezone.now()
+        if not self._change.run(pk=message.pk, now=now, **given):
+            return False
+        message.status, message.status_changed_at = self._to, now
+        return True
 
 
 def about(message: OutboundMessage) -> Subject:
@@ -87,10 +116,14 @@ def open_mailbox() -> Q:
     return Q(email__in=may_send.values("pk")) & ~Q(held)
 
 
+_current = Rows(
+    lambda: OutboundMessage.objects.select_related("email__mailbox", "run", "assistant").filter(pk=Slot("pk"))
+)
+
+
 def current(message: OutboundMessage) -> OutboundMessage:
     """The message as it is now, with what the sentences about it need."""
-    related = ("email__mailbox", "run", "assistant")
-    return OutboundMessage.objects.select_related(*related).get(pk=message.pk)
+    return _current.get(pk=message.pk)
 
 
 PAST = {

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from approvals import actions, wire
 from approvals.api import answers
-from approvals.api.base import View, body, email_of, key_of, mailbox_of, query
+from approvals.api.base import View, body, key_of, mailbox_of, one, query
 from approvals.api.paging import page
 from approvals.api.requests import DecideRequest, PendingQuery
 from approvals.api.schema import operation
@@ -50,7 +50,8 @@ class DecideView(View):
     def post(self, request: Request) -> Response:
         """Approve or reject one held email. Past revision 1, name the revision or the digest."""
         key, data = key_of(request), body(request, DecideRequest)
-        email = email_of(key, data["email_id"])
+        known = Email.objects.visible_to(key).select_related("mailbox", "outbound")
+        email = one(known.filter(pk=data["email_id"]), "email")
         decide = _decide_inbound if email.is_inbound else _decide_outbound
         return Response({"id": email.pk, "status": decide(email, data, key)})
 

@@ -29,9 +29,9 @@ def deliver_email(promise: OutboxEntry) -> None:
         # whoever began this is gone: nobody knows how far the bytes came
         evidence = {"error": "The worker stopped after handing over and before the server's reply was kept."}
         return dispatch.record_unknown(message, message.delivery | evidence)
-    if message.status not in dispatch.ON_ITS_WAY or dispatch.take_back(message):
-        return
     revision = dispatch.revision_of(message)
+    if message.status not in dispatch.ON_ITS_WAY or dispatch.look_again(message, revision):
+        return
     if _is_tampered(message, revision):
         return dispatch.record_failed(message, "The stored bytes are not the approved ones.", {})
     try:
