@@ -15,6 +15,7 @@ from approvals.models import User
 from assistants.models import ApiKey, Assistant
 from mailboxes.models import Account, Mailbox
 from tests import factories
+from tests.foreign.responses_server import ResponsesServer
 from tests.servers import AsgiServer, RecordingServer, chromium
 
 # a busy machine is slow, which is no finding
@@ -128,6 +129,13 @@ def live_server_asgi(transactional_db: None, settings: Settings) -> Iterator[Asg
     with AsgiServer.running() as server:
         settings.INTERNAL_URL = settings.PUBLIC_URL = server.url
         settings.CSRF_TRUSTED_ORIGINS = [server.url]
+        yield server
+
+
+@pytest.fixture(scope="session")
+def responses_server() -> Iterator[ResponsesServer]:
+    """Somebody else's, for who resets it: one for all, because our client keeps its connections to it."""
+    with ResponsesServer.running() as server:
         yield server
 
 

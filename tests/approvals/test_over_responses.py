@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -26,16 +25,10 @@ OTHER = ("send_email", '{"to": "bert@far.test", "subject": "Two", "body": "b"}')
 INBOX = ("check_inbox", "{}")
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[ResponsesServer]:
-    with ResponsesServer.running() as server:
-        yield server
-
-
 @pytest.fixture
-def server(running: ResponsesServer) -> ResponsesServer:
-    running.reset({"calls": [SEND]}, {"text": "It is sent."})
-    return running
+def server(responses_server: ResponsesServer) -> ResponsesServer:
+    responses_server.reset({"calls": [SEND]}, {"text": "It is sent."})
+    return responses_server
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ same ends as by kill -9 are in test_kill.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -45,16 +45,10 @@ class Died(BaseException):
     pass
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[ResponsesServer]:
-    with ResponsesServer.running() as server:
-        yield server
-
-
 @pytest.fixture
-def server(running: ResponsesServer) -> ResponsesServer:
-    running.reset({"calls": [SEND]}, {"text": "It is sent."})
-    return running
+def server(responses_server: ResponsesServer) -> ResponsesServer:
+    responses_server.reset({"calls": [SEND]}, {"text": "It is sent."})
+    return responses_server
 
 
 @pytest.fixture

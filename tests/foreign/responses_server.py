@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import parse_qsl
 
 from openai.types.conversations import ConversationItemList
@@ -21,12 +21,22 @@ from openai.types.responses import Response
 from tests.servers import AsgiServer
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 KNOWN = {
     *("model", "instructions", "tools", "input", "store", "metadata"),
     *("background", "conversation", "previous_response_id"),
 }
 LOCKED = "Another process is currently operating on this conversation. Please retry in a few seconds."
+
+
+def _taken(planned: list[tuple[str, T]], line: str) -> T | None:
+    """The next that is planned for such a request; taken from the list."""
+    for number, (start, found) in enumerate(planned):
+        if line.startswith(start):
+            del planned[number]
+            return found
+    return None
 
 
 class Refusal(Exception):
@@ -56,6 +66,7 @@ class Generation:
     turn: Json
     conversation: Conversation | None
     looks_left: int | None  # until it is done; None: until `.finish()`
+    shown: bool  # what it was asked with is in the conversation already
 
     @property
     def id(self) -> str:
@@ -70,12 +81,21 @@ class Generation:
             self.body["error"] = {"code": "server_error", "message": "The model had an error."}
         elif status == "incomplete":
             self.body["incomplete_details"] = {"reason": "max_output_tokens"}
-        if status != "failed":
+        if status not in ("failed", "cancelled"):
             self.body["output"] = self.turn["items"]
         if self.conversation:
             self.conversation.running = None
-            if status != "failed":
-                self.conversation.unseen += [*self.given, *self.body["output"]]
+            if status not in ("failed", "cancelled"):
+                given = () if self.shown else self.given
+                self.conversation.unseen += [*given, *self.body["output"]]
+
+    def cancel(self) -> Json:
+        if not self.body["background"]:
+            raise Refusal(400, "Cannot cancel a synchronous response.")
+        if self.body["status"] in ("queued", "in_progress"):
+            self.turn["status"] = "cancelled"
+            self.finish()
+        return self.body
 
     def look(self) -> None:
         if self.looks_left is None:
@@ -98,7 +118,6 @@ class ResponsesServer:
     @classmethod
     @contextmanager
     def running(cls) -> Iterator[Self]:
-        """One for all tests of a module: our client keeps its connections, whose end takes a second."""
         fake = cls()
         with AsgiServer.running(fake) as server:
             fake.url = f"{server.url}/v1"
@@ -111,9 +130,13 @@ class ResponsesServer:
         self.looks: int | None = 0
         # a conversation shows what an ended response has added to it some time later
         self.lags = False
+        # it shows what a response is asked with at once, as the real one does not
+        self.shows_early = False
         # what befalls the next requests whose line begins so: "before" or "after" their effect the
         # connection is lost, or an answer (status, headers)
         self.faults: list[tuple[str, str | tuple[int, dict[str, str]]]] = []
+        # what happens right after the next answer to a request whose line begins so
+        self.afterwards: list[tuple[str, Callable[[], None]]] = []
         self.requests: list[tuple[str, Json]] = []
         self.journal: dict[str, list[str]] = defaultdict(list)  # each output taken, by call id
         self.heard: list[str] = []  # each message of a user that was taken
@@ -143,32 +166,28 @@ class ResponsesServer:
         line = f"{scope['method']} {scope['path'].removeprefix('/v1')}"
         query = dict(parse_qsl(scope["query_string"].decode()))
         self.requests.append((line, json.loads(body or b"{}")))
-        fault = self._fault(line)
+        fault = _taken(self.faults, line)
         if isinstance(fault, tuple):
-            return await self._send(send, fault[0], {"error": {"message": "not now"}}, fault[1])
+            return await self._send(send, fault[0], '{"error": {"message": "not now"}}', fault[1])
         if fault == "before":
             return await self._lose(send)
         try:
             status, answer = 200, self._route(line, json.loads(body or b"{}"), query)
         except Refusal as refusal:
             status, answer = refusal.status, refusal.body
+        written = json.dumps(answer)
+        if happens := _taken(self.afterwards, line):
+            happens()
         if fault == "after":
             return await self._lose(send)
-        await self._send(send, status, answer, {})
-
-    def _fault(self, line: str) -> str | tuple[int, dict[str, str]] | None:
-        for number, (start, fault) in enumerate(self.faults):
-            if line.startswith(start):
-                del self.faults[number]
-                return fault
-        return None
+        await self._send(send, status, written, {})
 
     @staticmethod
-    async def _send(send: Any, status: int, answer: Json, headers: dict[str, str]) -> None:
+    async def _send(send: Any, status: int, answer: str, headers: dict[str, str]) -> None:
         named = {"content-type": "application/json"} | headers
         raw = [(name.encode(), value.encode()) for name, value in named.items()]
         await send({"type": "http.response.start", "status": status, "headers": raw})
-        await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
+        await send({"type": "http.response.body", "body": answer.encode()})
 
     @staticmethod
     async def _lose(send: Any) -> None:
@@ -178,21 +197,21 @@ class ResponsesServer:
 
     def _route(self, line: str, body: Json, query: Json) -> Json:
         method, path = line.split(" ", 1)
-        parts = path.strip("/").split("/")
-        if parts[0] == "conversations" and self.has_conversations:
-            if (method, len(parts)) == ("POST", 1):
+        match (method, *path.strip("/").split("/")):
+            case ("POST", "conversations") if self.has_conversations:
                 return self._make_conversation(body)
-            if (method, parts[2:]) == ("GET", ["items"]):
-                items = self._page(self._conversation(parts[1]).items, query)
+            case ("GET", "conversations", id, "items") if self.has_conversations:
+                items = self._page(self._conversation(id).items, query)
                 ConversationItemList.model_validate(items)
                 return items
-        if parts[0] == "responses":
-            if (method, len(parts)) == ("POST", 1):
+            case ("POST", "responses"):
                 return self._make_response(body)
-            if (method, len(parts)) == ("GET", 2):
-                return self._retrieve(parts[1])
-            if (method, parts[2:]) == ("GET", ["input_items"]) and self.has_input_items:
-                made = self._response(parts[1])
+            case ("GET", "responses", id):
+                return self._retrieve(id)
+            case ("POST", "responses", id, "cancel"):
+                return self._response(id).cancel()
+            case ("GET", "responses", id, "input_items") if self.has_input_items:
+                made = self._response(id)
                 return self._page([*made.context, *made.given], query)
         raise Refusal(404, f"Invalid URL ({line})")
 
@@ -339,10 +358,11 @@ class ResponsesServer:
             made["conversation"] = {"id": conversation.id}
         Response.model_validate(made)
         said = turn | {"items": self._items(turn)}
-        generation = Generation(made, given, context, said, conversation, self.looks)
+        generation = Generation(made, given, context, said, conversation, self.looks, self.shows_early)
         self.responses[generation.id] = generation
         if conversation:
             conversation.running = generation
+            conversation.items += given if self.shows_early else ()
         return generation
 
     def _items(self, turn: Json) -> list[Json]:

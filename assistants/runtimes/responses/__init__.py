@@ -5,7 +5,8 @@ follow from that:
 
 1. The conversation is made before anything is asked in it, and its id kept, so that whatever a former
    attempt has done is found there. Only what it does not show is sent: it takes everything twice.
-2. A response shows in its conversation when it has ended; until then the conversation is locked.
+2. A response shows in its conversation when it has ended; until then the conversation is locked. It may
+   end between our look and our asking, so we look again, and take back what was too late.
 3. The newest response that we know of is asked first. Where a reply was lost there is a newer one,
    whose id nobody tells; then, and when stored responses are gone (30 days), the items tell the state.
 4. A server without conversations gets chains of `previous_response_id`. There, a second attempt
@@ -14,11 +15,11 @@ follow from that:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import openai
 from openai.types.responses import Response, ResponseInputItemParam, ToolParam
@@ -31,6 +32,8 @@ from assistants.runtimes.abilities import OF, Abilities
 from assistants.runtimes.clients import far_side
 from assistants.runtimes.errors import Gone, Locked, NotWaiting, Refused, Unreachable
 from assistants.runtimes.responses import items, sight
+
+Found = TypeVar("Found")
 
 CHAIN = "chain_"  # begins the thread ids that we make up where there are no conversations
 PAGE = 100  # items, the most that a server gives at once
@@ -58,6 +61,8 @@ class ResponsesRuntime:
             if not run.thread_id:
                 self._open_thread(run)
             response = self._ask(run, [*_owed(run, shown), items.opening(run)])
+            if again and (late := self._late(run, response, lambda shown: items.of_run(shown, run.pk))):
+                return sight.of_items(run, late)
         return sight.of_response(run, response, response.output)
 
     def read(self, run: Run) -> Snapshot:
@@ -74,13 +79,28 @@ class ResponsesRuntime:
         return sight.of_items(run, own)
 
     def submit(self, run: Run, calls: list[ToolCall]) -> None:
+        ids = {call.call_id for call in calls}
+        if not ids <= self.read(run).asked:
+            raise NotWaiting(f"{run.thread_id} does not wait for these outputs.")
         with _refusals(locked=Unreachable, open_call=NotWaiting):
-            shown = items.outputs(self._newest(run))
-            if not any(call.call_id in shown for call in calls):
-                response = self._ask(run, [items.answer(call, call.output or "") for call in calls])
-                Run.objects.filter(pk=run.pk).update(latest_id=response.id)
-                return
-        raise NotWaiting(f"{run.thread_id} shows an output of these calls already.")
+            response = self._ask(run, [items.answer(call, call.output or "") for call in calls])
+            late = self._late(run, response, lambda shown: ids & items.outputs(shown).keys())
+        if late:
+            raise NotWaiting(f"{run.thread_id} has outputs of these calls already.")
+        Run.objects.filter(pk=run.pk).update(latest_id=response.id)
+
+    def _late(self, run: Run, response: Response, find: Callable[[list[items.Item]], Found]) -> Found | None:
+        """What `find` finds in the thread by now, and the model has replied to: `response` is taken back."""
+        if _is_chain(run) or not sight.is_running(response):
+            return None
+        shown = self._newest(run)
+        found = find(shown)
+        if not found or items.is_unanswered(shown[::-1]):
+            return None
+        # one that has ended by now stays
+        with suppress(openai.APIStatusError):
+            self.client.responses.cancel(response.id)
+        return found
 
     def _open_thread(self, run: Run) -> None:
         try:

@@ -13,6 +13,12 @@ from tests.foreign.responses_server import ResponsesServer
 
 SEND = ("send_email", '{"to": "a@far.test"}')
 INBOX = ("check_inbox", "{}")
+# its model asks for two things, then for one, and is done
+TURNS: list[dict[str, Any]] = [
+    {"text": "One moment.", "calls": [SEND, INBOX]},
+    {"calls": [SEND]},
+    {"text": "Sent."},
+]
 CREATE, ITEMS = "POST /responses", "GET /conversations"
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from assistants import actions, runtimes
@@ -11,8 +9,8 @@ from assistants.models import Assistant, Run, ToolCall
 from assistants.observe import observe
 from tests.assistants.runtimes.responding import (
     CREATE,
-    INBOX,
     SEND,
+    TURNS,
     answered,
     look,
     over_responses,
@@ -27,18 +25,11 @@ from tests.foreign.responses_server import ResponsesServer
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[ResponsesServer]:
-    with ResponsesServer.running() as server:
-        yield server
-
-
 @pytest.fixture
-def server(running: ResponsesServer) -> ResponsesServer:
-    """Its model asks for two things, then for one, and is done."""
-    running.reset({"text": "One moment.", "calls": [SEND, INBOX]}, {"calls": [SEND]}, {"text": "Sent."})
-    running.has_conversations = False
-    return running
+def server(responses_server: ResponsesServer) -> ResponsesServer:
+    responses_server.reset(*TURNS)
+    responses_server.has_conversations = False
+    return responses_server
 
 
 @pytest.fixture
