@@ -58,7 +58,7 @@ def resume_run(promise: OutboxEntry) -> None:
     except runtimes.Unreachable as error:
         if promise.attempts >= PATIENCE:
             raise_alert(run, f"The outputs could not be handed over in {promise.attempts} attempts: {error}")
-        raise TryAgain(str(error)) from error
+        raise TryAgain(str(error), error.pause) from error
 
 
 def _hand_over(run: Run, calls: list[ToolCall], runtime: runtimes.Runtime, *, tried: bool) -> None:

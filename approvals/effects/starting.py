@@ -47,7 +47,7 @@ def start_run(promise: OutboxEntry) -> None:
     except (runtimes.Unreachable, runtimes.NotWaiting) as error:
         if timezone.now() - promise.created_at > GIVE_UP_AFTER:
             return _not_started(run, f"Tried for a day: {error}")
-        raise TryAgain(str(error)) from error
+        raise TryAgain(str(error), getattr(error, "pause", None)) from error
 
 
 def _wait_for_turn(run: Run) -> None:

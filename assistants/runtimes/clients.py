@@ -1,4 +1,4 @@
-"""The `openai` clients of the run servers: made once each, and with errors that say what to do."""
+"""The `openai` clients of run servers and models: made once each, and with errors that say what to do."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import lru_cache, partial
 from urllib.parse import urlsplit
 
 import openai
+from cryptography.fernet import InvalidToken
 from django.conf import settings
 
 from assistants.models import Connection
@@ -49,9 +50,13 @@ def embedded(token: str) -> openai.OpenAI:
     return client.with_options(api_key=token)
 
 
-def foreign(connection: Connection) -> openai.OpenAI:
-    key = connection.api_key or NO_KEY
-    return _client(connection.base_url, key, connection.timeout or TIMEOUT, connection.api_version, "", "")
+def foreign(connection: Connection, timeout: float = TIMEOUT) -> openai.OpenAI:
+    """`timeout`: in seconds, for a connection that says nothing of it."""
+    try:
+        key = connection.api_key or NO_KEY
+    except InvalidToken as error:
+        raise Refused(f"The key of {connection.name} cannot be read: SECRET_KEY has changed.") from error
+    return _client(connection.base_url, key, connection.timeout or timeout, connection.api_version, "", "")
 
 
 def close() -> None:

@@ -1,5 +1,9 @@
 """What a far side may answer. Whether trying again helps is in the name."""
 
+from datetime import timedelta
+
+LONGEST_PAUSE = timedelta(hours=1)
+
 
 class Unreachable(Exception):
     """Nothing was heard, or it was busy: try again. What was asked may have been done all the same.
@@ -10,6 +14,10 @@ class Unreachable(Exception):
     def __init__(self, why: str, after: float | None = None) -> None:
         super().__init__(why)
         self.after = after
+
+    @property
+    def pause(self) -> timedelta | None:
+        return None if self.after is None else min(timedelta(seconds=self.after), LONGEST_PAUSE)
 
 
 class Refused(Exception):

@@ -796,3 +796,17 @@ class TestByHand:
         Run.objects.update(sync_due_at=timezone.now())
         work()
         assert far_side.started == [(run.thread_id, "The customer called.")]
+
+
+def test_a_far_side_that_names_a_pause_is_left_alone_for_so_long(
+    foreign: Assistant, mailbox: Mailbox, reviewer: User, far_side: FarSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(run: Run, calls: list[ToolCall]) -> None:
+        raise runtimes.Unreachable("429 slow down", after=90)
+
+    a_run(foreign, mailbox, far_side, SEND)
+    monkeypatch.setattr(far_side, "submit", busy)
+    actions.reject(held()[0], by=reviewer, reason="no")
+    tasks.drain()
+    due_at = OutboxEntry.objects.get(kind="resume_run", done_at=None).due_at
+    assert timedelta(seconds=80) < due_at - timezone.now() <= timedelta(seconds=90)

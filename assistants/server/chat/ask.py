@@ -11,6 +11,8 @@ from openai import Stream
 from openai.types.chat import ChatCompletion
 
 from assistants.models import Connection
+from assistants.runtimes import clients
+from assistants.runtimes.errors import Refused
 from assistants.server.chat import chunks, whole
 from assistants.server.chat.errors import BROKE_OFF, NONSENSE, understood
 from assistants.server.chat.request import request
@@ -28,20 +30,13 @@ STREAMING: tuple[Json, ...] = (
 
 
 def answer(connection: Connection, turn: Turn) -> Answer:
-    # some servers want no key, while the client wants one
-    key = connection.api_key
     try:
-        with openai.OpenAI(
-            base_url=connection.base_url or None,
-            api_key=key or "none",
-            timeout=connection.timeout or TIMEOUT,
-            max_retries=0,
-        ) as client:
-            yield from _read(
-                _ask(client, request(connection, turn), STREAMING if turn.streamed else (PLAIN,))
-            )
+        client = clients.foreign(connection, TIMEOUT)
+        yield from _read(_ask(client, request(connection, turn), STREAMING if turn.streamed else (PLAIN,)))
+    except Refused as error:
+        raise ModelError(str(error)) from error
     except openai.OpenAIError as error:
-        raise understood(error, key) from error
+        raise understood(error, connection.api_key) from error
     except httpx2.HTTPError as error:
         # the body of an answer that began well: the client wraps only what happens before it
         raise ModelError(BROKE_OFF, transient=True) from error
