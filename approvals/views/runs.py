@@ -83,6 +83,6 @@ class Account:
     def conversations(self) -> QuerySet[ConversationThread]:
         """Those that go on in this run's thread."""
         within = self.viewer.mailbox_reach("conversation__mailbox")
-        known = Q(thread_id=self.run.thread_id, assistant=self.run.assistant_id)
+        known = Q(thread_id=self.standing.thread_id, assistant=self.run.assistant_id)
         found = ConversationThread.objects.filter(within, known, connection=self.run.connection_id)
         return found.exclude(thread_id="").select_related("conversation").order_by("pk")[:20]

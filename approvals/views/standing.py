@@ -184,6 +184,8 @@ class Standing:
         ahead = assistant_actions.ahead_of(plan, self.run.thread_id)
         if ahead is None:
             return "Its thread is free: it is told at once."
+        if ahead.pk == self.run.pk:
+            return "It is told when this run has ended, because its thread takes one run at a time."
         return _busy("It is told when its thread is free: {} {}.", ahead)
 
 

@@ -43,6 +43,7 @@ def end(far: FarSide, run: Run, status: str, said: str = "") -> None:
     work()
 
 
+@pytest.mark.database
 class TestTimeline:
     def test_it_tells_what_was_called_held_decided_sent_told_and_said_in_order(
         self, rita: Client, foreign: Assistant, mailbox: Mailbox, reviewer: User, far_side: FarSide,
@@ -208,6 +209,7 @@ class TestTimeline:
         assert "more characters are not shown here" in page
 
 
+@pytest.mark.database
 class TestReach:
     def test_mail_of_another_mailbox_is_left_out_of_the_story(
         self, foreign: Assistant, mailbox: Mailbox, far_side: FarSide

@@ -38,6 +38,7 @@ def aged(run: Run, **ago: int) -> Run:
     return run
 
 
+@pytest.mark.database
 class TestList:
     def test_an_empty_list_says_how_a_run_comes_about(self, rita: Client) -> None:
         assert "No run yet" in shown(rita, "/runs")
@@ -258,7 +259,7 @@ class TestTellingMore:
         self, rita: Client, foreign: Assistant, mailbox: Mailbox, reviewer: User, far_side: FarSide
     ) -> None:
         run = a_run(foreign, mailbox, far_side, SEND)
-        assert "It is told when its thread is free" in shown(rita, f"/runs/{run.pk}")
+        assert "It is told when this run has ended" in shown(rita, f"/runs/{run.pk}")
         assert "See it" in press(rita, f"/runs/{run.pk}/follow-up", text="The customer called.")
         planned = Run.objects.get(follows=run)
         work()
@@ -271,6 +272,16 @@ class TestTellingMore:
         Run.objects.update(sync_due_at=timezone.now())
         work()
         assert far_side.started == [(run.thread_id, "The customer called.")]
+
+    def test_behind_another_run_it_is_told_when_that_has_ended(
+        self, rita: Client, foreign: Assistant, mailbox: Mailbox
+    ) -> None:
+        ended, active = (a_waiting_run(foreign, mailbox) for _ in range(2))
+        Run.objects.filter(pk=ended.pk).update(status="completed", ended_at=timezone.now())
+        Run.objects.update(thread_id="thread_shared")
+        page = shown(rita, f"/runs/{ended.pk}")
+        assert "It is told when its thread is free" in page
+        assert f'href="/runs/{active.pk}"' in page
 
     def test_in_a_free_thread_it_is_told_at_once(
         self, rita: Client, foreign: Assistant, mailbox: Mailbox, far_side: FarSide
