@@ -42,10 +42,11 @@ def start_run(promise: OutboxEntry) -> None:
         # by somebody else's run, which may wait for a person for days
         pause = min(outbox.backoff(promise.attempts), LONGEST_TURN_PAUSE)
         raise TryAgain(str(error), max(pause, TURN_PAUSE)) from error
-    except runtimes.Gone as error:
-        _thread_is_gone(run, promise, str(error))
-    except (runtimes.Unreachable, runtimes.NotWaiting) as error:
-        if timezone.now() - promise.created_at > GIVE_UP_AFTER:
+    except (runtimes.Unreachable, runtimes.NotWaiting, runtimes.Gone) as error:
+        if run.thread_id and isinstance(error, runtimes.Gone):
+            return _thread_is_gone(run, str(error))
+        # since it was first asked for, and not since it was planned: its turn may have come late
+        if run.start_tried_at and timezone.now() - run.start_tried_at > GIVE_UP_AFTER:
             return _not_started(run, f"Tried for a day: {error}")
         raise TryAgain(str(error), getattr(error, "pause", None)) from error
 
@@ -64,10 +65,7 @@ def _start(run: Run) -> None:
         keep_thread(started.conversation_id, started)
 
 
-def _thread_is_gone(run: Run, promise: OutboxEntry, why: str) -> None:
-    """Or the assistant's counterpart, which the next attempt makes anew."""
-    if promise.attempts == 1 or not run.thread_id:
-        raise TryAgain(why)
+def _thread_is_gone(run: Run, why: str) -> None:
     if run.cause == Run.Cause.FOLLOW_UP:
         return _not_started(run, f"Its thread is gone: {why}")
     forget_thread(run)

@@ -452,6 +452,11 @@ class TestTheDriver:
         OutboxEntry.objects.update(created_at=timezone.now() - timedelta(hours=25))
         tasks.drain()
         run.refresh_from_db()
+        assert run.status == Run.Status.STARTING  # it had waited for its turn so long
+        Run.objects.update(start_tried_at=timezone.now() - timedelta(hours=25))
+        due_again()
+        tasks.drain()
+        run.refresh_from_db()
         assert run.status == Run.Status.FAILED
         assert run.last_error.startswith("Tried for a day")
         OutboxEntry.objects.update(done_at=None)
