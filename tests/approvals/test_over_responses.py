@@ -168,6 +168,28 @@ def test_the_mail_follows_the_decision_although_the_conversation_is_gone(
     assert {call.settled for call in run.calls.all()} == {"gone"}
 
 
+def test_a_run_that_does_not_wait_hears_of_the_decision_in_its_conversation(
+    assistant: Assistant,
+    mailbox: Mailbox,
+    reviewer: User,
+    server: ResponsesServer,
+    smtp_server: RecordingServer,
+) -> None:
+    Connection.objects.update(hold_policy=Connection.HoldPolicy.PENDING_NOW)
+    assistant.refresh_from_db()
+    server.turns = [{"calls": [SEND]}, {"text": "A person will decide."}, {"text": "It is sent."}]
+    run = begun(assistant, mailbox, reviewer)
+    assert (run.status, told(server)) == ("completed", ["pending_approval"])
+    living.approved(held()[0], reviewer)
+    work()
+    follow_up = Run.objects.get(follows=run)
+    assert (follow_up.status, follow_up.thread_id) == ("completed", run.thread_id)
+    assert follow_up.transcript[-1]["text"] == "It is sent."
+    assert '"status": "sent"' in server.heard[-1]
+    assert told(server) == ["pending_approval"]
+    assert len(smtp_server.messages) == 1
+
+
 def test_mail_that_comes_meanwhile_waits_and_then_goes_on_in_the_same_conversation(
     assistant: Assistant, mailbox: Mailbox, reviewer: User, server: ResponsesServer
 ) -> None:

@@ -68,6 +68,8 @@ class ResponsesRuntime:
     def read(self, run: Run) -> Snapshot:
         with far_side():
             response = self._latest(run)
+            if response and response.conversation and response.conversation.id != run.thread_id:
+                raise Gone(f"{response.id} is not in {run.thread_id}.")
             if response and sight.is_running(response):
                 return sight.of_running(run, response, self._given(response))
             # a run that somebody else began bears no reference

@@ -239,3 +239,17 @@ class TestAdopted:
         submit(look(run))
         assert look(run).status == "completed"
         assert [len(outputs) for outputs in server.journal.values()] == [1, 1, 1]
+
+    @pytest.mark.parametrize("thread_id", ["conv_of_others", ""])
+    def test_a_response_is_no_run_of_another_thread(
+        self, assistant: Assistant, server: ResponsesServer, thread_id: str
+    ) -> None:
+        theirs = waiting(assistant)
+        adopted = Run(
+            assistant=assistant,
+            connection=assistant.connection,
+            run_id=theirs.run_id,
+            thread_id=thread_id or theirs.run_id,
+        )
+        with pytest.raises(runtimes.Gone):
+            runtimes.of(adopted).read(adopted)
