@@ -44,12 +44,7 @@ def resume_run(promise: OutboxEntry) -> None:
     if run.status == Run.Status.GONE:
         return _settle(run, calls, Settled.GONE)
     try:
-        runtime = runtimes.of(run)
-        if runtime.can.partial or not still_open:
-            _hand_over(run, calls, runtime, tried=promise.attempts > 1)
-        elif promise.attempts > 1:
-            # it asks for more by now, so a former attempt was heard, which the next promise won't know of
-            _reconcile(run, calls, runtime, tried=True)
+        _resume(run, calls, whole=not still_open, tried=promise.attempts > 1)
     except runtimes.Gone as error:
         _settle(assistant_actions.lose(run, str(error)), calls, Settled.GONE)
     except runtimes.Refused as error:
@@ -61,8 +56,17 @@ def resume_run(promise: OutboxEntry) -> None:
         raise TryAgain(str(error), error.pause) from error
 
 
+def _resume(run: Run, calls: list[ToolCall], *, whole: bool, tried: bool) -> None:
+    """`whole`: no call lacks its output. `tried`: a former attempt may have been heard."""
+    runtime = runtimes.of(run)
+    if whole or runtime.can.partial:
+        _hand_over(run, calls, runtime, tried=tried)
+    elif tried:
+        # it asks for more by now, so a former attempt was heard, which the next promise won't know of
+        _reconcile(run, calls, runtime, tried=True)
+
+
 def _hand_over(run: Run, calls: list[ToolCall], runtime: runtimes.Runtime, *, tried: bool) -> None:
-    """`tried`: a former attempt may have been heard."""
     waits = run.status == Run.Status.REQUIRES_ACTION
     if not (waits and runtime.can.repeats):
         calls = _reconcile(run, calls, runtime, tried=tried)
