@@ -236,6 +236,22 @@ class TestReach:
         for seq in Event.objects.values_list("seq", flat=True):
             assert eve.get(f"/log/events/{seq}").status_code == 404
 
+    def test_an_event_of_mail_without_a_run_leads_to_the_mail_and_its_next_one(
+        self, otto: Client, held: OutboundMessage, reviewer: User
+    ) -> None:
+        actions.reject(held, by=reviewer, reason="no")
+        first, second = Event.objects.filter(email_id=held.pk).order_by("seq")
+        page = shown(otto, f"/log/events/{first.seq}")
+        assert f'href="/messages/{held.pk}"' in page
+        assert f'rel="next" href="/log/events/{second.seq}"' in page
+
+    def test_an_event_of_a_plan_leads_to_its_run(
+        self, otto: Client, foreign: Assistant, mailbox: Mailbox, reviewer: User
+    ) -> None:
+        run = actions.start_run(foreign, "Write.", mailbox, by=reviewer)
+        planned = Event.objects.get(action="run.requested")
+        assert f'href="/runs/{run.pk}"' in shown(otto, f"/log/events/{planned.seq}")
+
     def test_an_event_that_is_not_there_is_not_found(self, rita: Client) -> None:
         assert rita.get("/log/events/99999999999999999999").status_code == 404
 
