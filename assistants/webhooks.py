@@ -30,6 +30,10 @@ FREE = "agent.session.idle"
 ABOUT = {"response.": ("run_id", "latest_id"), "agent.session.": ("thread_id",)}
 
 
+class Unexpected(Exception):
+    """The connection has no secret that could have signed one. An empty one would be known to everybody."""
+
+
 class Malformed(Exception):
     """No webhook, whoever sent it."""
 
@@ -38,19 +42,9 @@ class Forged(Exception):
     """Not signed with the connection's secret, or too long ago."""
 
 
-def secret_of(connection: Connection) -> str:
-    """Empty where none can be verified: none was entered, or SECRET_KEY has changed since."""
-    try:
-        return connection.webhook_secret
-    except InvalidToken:
-        return ""
-
-
 def verified(connection: Connection, headers: Mapping[str, str], body: bytes) -> ModelWebhook:
-    """The webhook as it would be kept, or Malformed or Forged."""
-    secret = secret_of(connection)
-    if not secret:
-        raise Forged("This connection has no webhook secret.")
+    """The webhook as it would be kept, or Unexpected, Malformed or Forged."""
+    secret = _secret_of(connection)
     try:
         clients.foreign(connection).webhooks.verify_signature(body, headers, secret=secret)
     except InvalidWebhookSignatureError as error:
@@ -62,6 +56,16 @@ def verified(connection: Connection, headers: Mapping[str, str], body: bytes) ->
     if len(webhook_id) > LONGEST_ID:
         raise Malformed(f"webhook-id has more than {LONGEST_ID} characters.")
     return ModelWebhook(connection=connection, webhook_id=webhook_id, payload=_payload(body))
+
+
+def _secret_of(connection: Connection) -> str:
+    try:
+        secret = connection.webhook_secret
+    except InvalidToken:
+        secret = ""  # SECRET_KEY has changed since it was entered
+    if not secret:
+        raise Unexpected("This connection has no webhook secret.")
+    return secret
 
 
 def _payload(body: bytes) -> dict[str, Any]:

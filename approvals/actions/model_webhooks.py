@@ -25,13 +25,14 @@ class TooLarge(DomainError):
 
 def receive_webhook(connection_id: str, headers: Mapping[str, str], body: bytes) -> None:
     """A repeat is as good as the first, and does nothing."""
-    connection = Connection.objects.foreign().filter(pk=connection_id).first()
-    if connection is None or not webhooks.secret_of(connection):
-        raise NotFound("No webhooks are expected here: no such connection, or it has no webhook secret.")
     if len(body) > webhooks.LARGEST:
         raise TooLarge(f"A webhook has at most {webhooks.LARGEST} bytes.")
     try:
+        connection = Connection.objects.foreign().get(pk=connection_id)
         webhook = webhooks.verified(connection, headers, body)
+    except (Connection.DoesNotExist, webhooks.Unexpected) as error:
+        sentence = "No webhooks are expected here: no such connection, or it has no webhook secret."
+        raise NotFound(sentence) from error
     except webhooks.Forged as error:
         raise Forged(str(error)) from error
     except webhooks.Malformed as error:

@@ -314,6 +314,9 @@ class TestReading:
         hear(client, connection, event("agent.session.idle"))
         read_all()
         assert OutboxEntry.objects.get(kind="start_run").ref == plan.pk
+        # there is no run yet that could be read
+        plan.refresh_from_db()
+        assert plan.sync_due_at is None
 
     def test_the_worker_reads_it(self, client: Client, connection: Connection, run: Run) -> None:
         hear(client, connection, event())
