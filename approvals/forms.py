@@ -106,8 +106,14 @@ SERVED_ELSEWHERE = (
 # which of a connection's fields mean something, by protocol
 FIELDS_OF = {
     Protocol.CHAT_COMPLETIONS: (
-        "base_url", "api_version", "model", "models", "timeout", "retries", "hold_policy",
-    ),  # fmt: skip
+        "base_url",
+        "api_version",
+        "model",
+        "models",
+        "timeout",
+        "retries",
+        "hold_policy",
+    ),
     Protocol.SCRIPTED: ("script", "hold_policy"),
     Protocol.ASSISTANTS: SERVED_ELSEWHERE,
     Protocol.RESPONSES: SERVED_ELSEWHERE,

@@ -50,6 +50,7 @@ class Event(models.Model):
         RUN_STARTED = "run.started"
         RUN_WAITING = "run.requires_action"
         RUN_RESUMED = "run.resumed"
+        RUN_DELAYED = "run.resume_delayed"
         RUN_COMPLETED = "run.completed"
         RUN_FAILED = "run.failed"
         RUN_CANCELLED = "run.cancelled"

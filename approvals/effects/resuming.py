@@ -47,13 +47,19 @@ def resume_run(promise: OutboxEntry) -> None:
         _resume(run, calls, whole=not still_open, tried=promise.attempts > 1)
     except runtimes.Gone as error:
         _settle(assistant_actions.lose(run, str(error)), calls, Settled.GONE)
-    except runtimes.Refused as error:
+    except (runtimes.Refused, runtimes.Unreachable) as error:
+        _note_failure(run, promise.attempts, error)
+        raise TryAgain(str(error), getattr(error, "pause", None)) from error
+
+
+def _note_failure(run: Run, attempt: int, error: Exception) -> None:
+    details = {"attempt": attempt, "error": str(error)[:1000]}
+    with transaction.atomic():
+        log.record(Entry(Event.Action.RUN_DELAYED, about_run(run), details), by=BY)
+    if isinstance(error, runtimes.Refused):
         raise_alert(run, f"The outputs cannot be handed over: {error}")
-        raise TryAgain(str(error)) from error
-    except runtimes.Unreachable as error:
-        if promise.attempts >= PATIENCE:
-            raise_alert(run, f"The outputs could not be handed over in {promise.attempts} attempts: {error}")
-        raise TryAgain(str(error), error.pause) from error
+    elif attempt >= PATIENCE:
+        raise_alert(run, f"The outputs could not be handed over: {error}")
 
 
 def _resume(run: Run, calls: list[ToolCall], *, whole: bool, tried: bool) -> None:

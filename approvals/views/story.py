@@ -50,6 +50,7 @@ TOLD: dict[str, tuple[str, str, str]] = {
     A.RUN_WAITING: ("Run waits for its outputs", "pause", ""),
     A.TOOL_ANSWERED: ("Answer kept for the run", "reply", ""),
     A.RUN_RESUMED: ("Output submitted to the run", "reply", "a"),
+    A.RUN_DELAYED: ("Output not handed over; tried again later", "clock", "w"),
     A.RUN_COMPLETED: ("Run completed", "flag", ""),
     A.RUN_FAILED: ("Run ended without completing", "flag", "b"),
     A.RUN_CANCELLED: ("Run cancelled", "flag", ""),

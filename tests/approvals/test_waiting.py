@@ -540,6 +540,7 @@ class TestReconciliation:
         run.refresh_from_db()
         assert run.alert
         assert events(Event.Action.RUN_ALERTED) >= 1
+        assert events(Event.Action.RUN_DELAYED) >= 5
         assert OutboxEntry.objects.filter(kind="resume_run", done_at=None).exists()
         actions.retry_resume(run, by=reviewer)
         work()
