@@ -5,7 +5,7 @@ Our own server, and those of others: Azure Foundry classic, Alibaba Model Studio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from assistants import keys
@@ -18,6 +18,8 @@ from assistants.runtimes.clients import far_side
 from assistants.runtimes.errors import Gone, NotWaiting, Unreachable
 from assistants.runtimes.lenient import Json
 from assistants.runtimes.threads import Threads
+
+UNHEARD = "The run server began the run and did not keep the message that came with it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +46,9 @@ class AssistantsRuntime:
             else:
                 remote = begin(self.threads, run, again=again)
         seen = _snapshot(run, remote, lenient.open_calls(remote))
-        if seen.status == Run.Status.REQUIRES_ACTION and not seen.calls:
-            # the next look tells what for
-            seen = replace(seen, status=Run.Status.IN_PROGRESS)
+        if self.can is not OURS and seen.status != Run.Status.QUEUED:
+            # the run of a former attempt may have come far: the first look reads all of it
+            seen = replace(seen, status=Run.Status.IN_PROGRESS, calls=())
         return replace(seen, metadata={**seen.metadata, OWN_ROW: run.pk})
 
     def read(self, run: Run) -> Snapshot:
@@ -63,7 +65,12 @@ class AssistantsRuntime:
             if waits and not seen.calls:
                 raise Unreachable("The run waits, and its server does not say for which tool outputs.")
             seen = replace(seen, outputs=lenient.outputs(steps))
-            return replace(seen, transcript=self._transcript(run)) if _is_news(run, seen) else seen
+            return self._with_what_was_said(run, seen) if _is_news(run, seen) else seen
+
+    def _with_what_was_said(self, run: Run, seen: Snapshot) -> Snapshot:
+        transcript = self._transcript(run)
+        error = seen.last_error or (UNHEARD if _is_unheard(run, transcript) else "")
+        return replace(seen, transcript=transcript, last_error=error)
 
     def _transcript(self, run: Run) -> list[dict[str, str]]:
         """The newest messages, oldest first also where the order that we ask for counts for nothing."""
@@ -91,6 +98,12 @@ def _snapshot(run: Run, remote: Json, calls: Sequence[SeenCall]) -> Snapshot:
         metadata=lenient.metadata(remote),
         expires_at=lenient.moment(remote.get("expires_at")),
     )
+
+
+def _is_unheard(run: Run, transcript: Sequence[Mapping[str, str]]) -> bool:
+    """Some take `additional_messages` without a word, and do nothing with them."""
+    said = [" ".join(entry["text"].split()) for entry in transcript]
+    return bool(run.prompt and said) and " ".join(run.prompt.split()) not in said
 
 
 def _owes_others(run: Run, asked: Sequence[SeenCall]) -> bool:

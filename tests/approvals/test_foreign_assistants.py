@@ -171,9 +171,12 @@ class TestARunThatEndsWhileThePersonThinks:
         assert run.status == "expired"
         assert len(smtp_server.messages) == 1
         assert fake.journal == []
+        planned = Run.objects.get(follows=run)
         if ways.additional_messages:
             assert '"status": "sent"' in follow_up(fake, run)
-        assert Run.objects.filter(follows=run).count() == 1
+            assert planned.last_error == ""
+        else:
+            assert "did not keep the message" in planned.last_error
         assert [call.settled for call in run.calls.all()] == ["gone"]
         assert Event.objects.filter(action=Event.Action.RUN_GONE).count() == 1
 

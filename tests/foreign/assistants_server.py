@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, ClassVar, Self
@@ -99,6 +100,13 @@ class FakeAssistants:
         `errs` (500), `hangs`. Nothing is done: see NOT_DONE, or (status, body).
         """
         self._faults.append((pattern, kind))
+
+    def saved(self) -> Json:
+        """All that it remembers, for `.restore()`."""
+        return deepcopy({name: value for name, value in vars(self).items() if name != "_number"})
+
+    def restore(self, saved: Json) -> None:
+        vars(self).update(deepcopy(saved))
 
     def begin(self, thread_id: str) -> str:
         """A run that somebody else starts, as far as its first turn. Returns its id."""

@@ -15,7 +15,7 @@ from assistants.observe import OWN_ROW
 from assistants.runtimes import beginning
 from tests import factories
 from tests.assistants.runtimes.assisting import SEND, over_assistants
-from tests.assistants.runtimes.responding import look, planned
+from tests.assistants.runtimes.responding import look, planned, said
 from tests.foreign.assistants_server import FakeAssistants
 from tests.foreign.assistants_ways import DIFFERENCES, OPEN_ASSISTANT, Ways, losing
 from tests.servers import AsgiServer
@@ -88,7 +88,8 @@ class TestWhateverTheServerAndWhicheverReplyIsLost:
         before = a_thread(assistant, fake)
         fake.fault(CREATE_RUN, kind)
         run = look(started(planned(assistant, "And now?", thread_id=before.thread_id)))
-        assert run.thread_id == before.thread_id
+        assert (run.thread_id, run.status) == (before.thread_id, "completed")
+        assert said(run)[-1] == ("assistant", "All right.")
         assert [of.sent["metadata"][OWN_ROW] for of in fake.runs.values()] == [before.pk, run.pk]
 
 
@@ -250,6 +251,15 @@ class TestWhatTheThreadIsTold:
         looked, asked = fake.requests
         assert looked.line.startswith("GET")
         assert [one["content"] for one in asked.sent["additional_messages"]] == ["It was sent."]
+
+    def test_a_server_that_keeps_no_message_that_comes_with_a_run_is_told_of(
+        self, assistant: Assistant, fake: FakeAssistants
+    ) -> None:
+        fake.ways = Ways(additional_messages=False)
+        before = a_thread(assistant, fake)
+        assert before.last_error == ""
+        run = look(actions.start(planned(assistant, "It was sent.", thread_id=before.thread_id)))
+        assert (run.status, "did not keep the message" in run.last_error) == ("completed", True)
 
     @pytest.mark.parametrize("fault", ["", CREATE_RUN, "POST /threads/[^/]+/messages"])
     def test_servers_whose_runs_bring_no_messages_are_told_before_and_once(
