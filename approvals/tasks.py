@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from celery import shared_task
+from django.utils import timezone
 
 from approvals import effects, outbox, sweep
+from assistants import webhooks
 
 
 @shared_task(name="approvals.tasks.deliver")
@@ -25,3 +27,8 @@ def sync_runs() -> int:
 @shared_task(name="approvals.tasks.sweep")
 def sweep_all() -> int:
     return sweep.sweep()
+
+
+@shared_task(name="approvals.tasks.forget")
+def forget() -> int:
+    return webhooks.sweep(timezone.now())

@@ -13,6 +13,7 @@ from django.utils import timezone
 from assistants import runtimes
 from assistants.models import Assistant, Run, ToolCall
 from assistants.observe import observe
+from assistants.runtimes.abilities import OF
 
 Settled = ToolCall.Settled
 # the outcomes that mean: the far side has it
@@ -157,9 +158,13 @@ def owed(run: Run) -> tuple[list[ToolCall], list[ToolCall]]:
 
 
 def is_ready(run: Run) -> bool:
-    """Every call has its output, and some are still owed."""
+    """Outputs are owed, and no other has to be waited for."""
     still_open, due = owed(run)
-    return not still_open and bool(due)
+    return bool(due) and (not still_open or _takes_them_apart(run))
+
+
+def _takes_them_apart(run: Run) -> bool:
+    return run.connection is not None and OF[run.connection.protocol].partial
 
 
 def answer_call(run: Run, call_id: str, output: Mapping[str, Any], *, provisional: bool = False) -> bool:

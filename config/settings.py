@@ -208,7 +208,7 @@ CELERY_BEAT_SCHEDULE = {
         ("advance runs", "assistants.server.tasks.advance_runs"),
         ("tidy runs", "assistants.server.tasks.tidy"),
     )
-}
+} | {"forget": {"task": "approvals.tasks.forget", "schedule": 3600}}
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

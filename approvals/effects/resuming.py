@@ -82,7 +82,8 @@ def _hand_over(run: Run, calls: list[ToolCall], runtime: runtimes.Runtime, *, tr
         runtime.submit(run, calls)
     except runtimes.NotWaiting as error:
         # no failure but a reason to look: it has ended, or somebody was faster
-        if _reconcile(run, calls, runtime, tried=tried):
+        # and where they go one by one, some of this attempt may have been heard
+        if _reconcile(run, calls, runtime, tried=tried or runtime.can.partial):
             raise runtimes.Refused(str(error)) from error
     else:
         _settle(run, calls, Settled.SUBMITTED)

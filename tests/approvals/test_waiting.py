@@ -111,6 +111,17 @@ class TestOutputs:
         work()
         assert told(far_side, run) == ["rejected", "rejected"]
 
+    def test_where_partial_outputs_are_taken_a_read_is_answered_while_a_person_thinks(
+        self, foreign: Assistant, mailbox: Mailbox, far_side: FarSide
+    ) -> None:
+        Connection.objects.update(protocol=Connection.Protocol.AGENTS)
+        foreign.refresh_from_db()
+        far_side.can = runtimes.Abilities(partial=True)
+        run = a_run(foreign, mailbox, far_side, SEND, INBOX)
+        work()
+        assert told(far_side, run) == ["-"]
+        assert held()
+
     @pytest.mark.parametrize(
         ("status", "expected"),
         [
