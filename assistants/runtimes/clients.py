@@ -21,6 +21,7 @@ NO_KEY = "none"
 # beside all that are 500 or more: too slow, too early, too many
 BUSY = (408, 425, 429)
 LONGEST_MESSAGE = 500  # characters
+LONGEST_WAIT = 86_400.0  # seconds; what asks for more is no number of them
 
 # by its maker; it is what this project speaks
 warnings.filterwarnings("ignore", "The Assistants API is deprecated", DeprecationWarning)
@@ -121,6 +122,6 @@ def _is_page(body: object) -> bool:
 
 
 def _retry_after(error: openai.APIStatusError) -> float | None:
-    """In seconds. The form that names a date is rare, and our own pauses will do for it."""
+    """In seconds. For a date, which is rare, and for "at once", which is a loop, our own pauses will do."""
     given = error.response.headers.get("Retry-After", "")
-    return float(given) if given.isdecimal() else None
+    return min(float(given), LONGEST_WAIT) or None if given.isdecimal() else None

@@ -82,6 +82,7 @@ class FakeAssistants:
         self.is_busy = False
         # called when a request was done and before it is answered
         self.meanwhile: Callable[[Asked], None] = lambda asked: None
+        self.retry_after = "7"
         self._faults: list[tuple[str, str | Answer]] = []
         self._passed = 0.0
 
@@ -157,7 +158,8 @@ class FakeAssistants:
             return
         if kind == "errs":
             status, answer = 500, self.ways.error("Something went wrong.")
-        await _reply(send, status, answer, is_dropped=kind == "drops", is_throttled=kind == "throttles")
+        retry_after = self.retry_after if kind == "throttles" else ""
+        await _reply(send, status, answer, is_dropped=kind == "drops", retry_after=retry_after)
 
     def _fault_of(self, asked: Asked) -> str | Answer:
         for fault in self._faults:
@@ -390,7 +392,7 @@ class FakeAssistants:
         return self.ways.time(self._seconds())
 
 
-async def _reply(send: Any, status: int, answer: Any, *, is_dropped: bool, is_throttled: bool) -> None:
+async def _reply(send: Any, status: int, answer: Any, *, is_dropped: bool, retry_after: str) -> None:
     """A list is a stream's events, a text goes as it is. Dropped: the connection ends before the reply."""
     kind, body = b"application/json", json.dumps(answer).encode()
     if isinstance(answer, str):
@@ -399,6 +401,6 @@ async def _reply(send: Any, status: int, answer: Any, *, is_dropped: bool, is_th
         events = [f"event: {one['event']}\ndata: {json.dumps(one['data'])}\n\n" for one in answer]
         kind, body = b"text/event-stream", "".join([*events, "event: done\ndata: [DONE]\n\n"]).encode()
     headers = [(b"content-type", kind), (b"content-length", str(len(body) + is_dropped).encode())]
-    headers += [(b"retry-after", b"7")] if is_throttled else []
+    headers += [(b"retry-after", retry_after.encode())] if retry_after else []
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
