@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from typing import Any
 
@@ -41,10 +41,15 @@ def begin(threads: Threads, run: Run, *, again: bool) -> Json:
     is_new = not run.thread_id
     if is_new and _make_thread(threads, run):
         return _create(threads, run, told=True)
-    if found := _find(threads, run):
+    runs = threads.runs(run.thread_id)
+    if found := _tagged(run, runs):
         return found
     adds = not threads.host.endswith(NO_ADDITIONAL_MESSAGES)
     told = (again or is_new or not adds) and _is_told(threads, run)
+    if told and adds and runs and not lenient.metadata(runs[0]):
+        # no metadata are kept; but what it tells is there, and came with it or before it in a new thread
+        return runs[0]
+    _check_free(run, runs)
     if not (told or adds):
         with _locking():
             threads.add_message(run.thread_id, _prompt(run))
@@ -59,14 +64,16 @@ def _make_thread(threads: Threads, run: Run) -> bool:
     return bool(kept)
 
 
-def _find(threads: Threads, run: Run) -> Json | None:
-    """The run of a former attempt. Locked if there is none and another is active."""
-    runs = threads.runs(run.thread_id)
-    mine = next((one for one in runs if lenient.metadata(one).get(OWN_ROW) == run.pk), None)
-    active = next((one for one in runs if _is_active(one)), None)
-    if active and not mine:
-        raise Locked(f"Thread {run.thread_id} already has an active run {lenient.text(active.get('id'))}.")
-    return mine
+def _tagged(run: Run, runs: Sequence[Json]) -> Json | None:
+    """The run of a former attempt."""
+    return next((one for one in runs if lenient.metadata(one).get(OWN_ROW) == run.pk), None)
+
+
+def _check_free(run: Run, runs: Sequence[Json]) -> None:
+    for one in runs:
+        if _is_active(one):
+            active = lenient.text(one.get("id"))
+            raise Locked(f"Thread {run.thread_id} already has an active run {active}.")
 
 
 def _is_active(run: Json) -> bool:

@@ -87,6 +87,7 @@ DIFFERENCES = {
     "no steps": Ways(has_steps=False),
     "steps without outputs": Ways(shows_outputs=False),
     "metadata under another name": Ways(metadata="metadata_"),
+    "metadata that are not kept": Ways(metadata=""),
     "calls listed in the steps only": Ways(lists_calls=False),
     "errors in one level": Ways(errors="flat"),
     "errors as detail": Ways(errors="detail"),
