@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from assistants.models import Assistant, Run, ToolCall
 from audit import nudge
+from audit.prepared import Rows, Slot
 
 # the metadata key under which a run that we start carries the id of our own row
 OWN_ROW = "counterseal_run"
@@ -59,12 +60,17 @@ def observe(assistant: Assistant, driver: str, snapshot: Snapshot) -> Run:
     return run
 
 
+_seen = Rows(
+    lambda: Run.objects.select_for_update().filter(assistant=Slot("assistant"), run_id=Slot("run_id"))
+)
+
+
 def _find(assistant: Assistant, driver: str, snapshot: Snapshot) -> Run | None:
-    runs = Run.objects.select_for_update().filter(assistant=assistant)
-    seen = runs.filter(run_id=snapshot.run_id).first()
+    seen = _seen.first(assistant=assistant.pk, run_id=snapshot.run_id)
     if seen or driver != Run.Driver.COUNTERSEAL:
         return seen
     # one that our driver recorded before it asked the far side for it
+    runs = Run.objects.select_for_update().filter(assistant=assistant)
     return runs.filter(pk=snapshot.metadata.get(OWN_ROW, ""), run_id="").first()
 
 
@@ -80,6 +86,8 @@ def _new(assistant: Assistant, driver: str, snapshot: Snapshot) -> Run:
 
 def _add_calls(run: Run, calls: Sequence[SeenCall]) -> bool:
     """True if there was one that we had not seen."""
+    if not calls:
+        return False
     known = set(
         run.calls.filter(call_id__in=[call.call_id for call in calls]).values_list("call_id", flat=True)
     )

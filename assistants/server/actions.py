@@ -20,6 +20,7 @@ from assistants.server.errors import ApiError, not_found
 from assistants.server.models import Assistant, Message, Run, Step, Thread
 from assistants.server.report import report
 from audit import nudge
+from audit.prepared import Rows, Slot
 
 Given = Mapping[str, Any]
 DRIVERS = {SeenRun.Driver.CALLER: "its caller", SeenRun.Driver.COUNTERSEAL: "Counterseal"}
@@ -143,24 +144,27 @@ def _instructions(assistant: Assistant, given: Given) -> str:
 def submit(caller: Caller, run: Run, outputs: list[dict[str, str]], *, stream: bool = False) -> Run:
     """All outputs of the open calls at once. The same outputs once more are the same success."""
     by_call = {one["tool_call_id"]: one["output"] for one in outputs}
+    expected, got = [], [one["tool_call_id"] for one in outputs]
     with transaction.atomic():
         run = _held(run)
         _check_driver(caller, run, "submits outputs")
-        if _repeats(run, by_call):
-            # whoever asks again for the stream gets the present one from its start
-            if stream and run.stream_after is None:
-                _restream(run, stream=True)
-            return run
         # one whose time is up may not have been swept yet
         status = Run.Status.EXPIRED if run.is_overdue else run.status
-        if status != Run.Status.REQUIRES_ACTION:
-            raise ApiError(f'Runs in status "{status}" do not accept tool outputs.')
-        step = run.open_step
-        expected, got = [call["id"] for call in step.calls], [one["tool_call_id"] for one in outputs]
-        if sorted(expected) != sorted(got):
+        waits = status == Run.Status.REQUIRES_ACTION
+        step = run.open_step if waits else None
+        if step:
+            expected = [call["id"] for call in step.calls]
+        if step and sorted(expected) == sorted(got):
+            _restream(run, stream=stream)
+            _resume(caller, run, step, by_call)
+            return run
+        if not _repeats(run, by_call):
+            if not waits:
+                raise ApiError(f'Runs in status "{status}" do not accept tool outputs.')
             raise ApiError(f"Expected tool outputs for call_ids {expected}, got {got}", param="tool_outputs")
-        _restream(run, stream=stream)
-        _resume(run, step, by_call)
+        # whoever asks again for the stream gets the present one from its start
+        if stream and run.stream_after is None:
+            _restream(run, stream=True)
     return run
 
 
@@ -171,13 +175,14 @@ def _repeats(run: Run, outputs: Mapping[str, str]) -> bool:
 
 def _restream(run: Run, *, stream: bool) -> None:
     """Each stretch of a run, up to where it waits, is streamed if its caller asks for it."""
-    run.stream_after = None
+    before, run.stream_after = run.stream_after, None
     if stream:
         streams.begin(run)
-    run.save(update_fields=["stream_after"])
+    if run.stream_after != before:
+        run.save(update_fields=["stream_after"])
 
 
-def _resume(run: Run, step: Step, outputs: Mapping[str, str]) -> None:
+def _resume(caller: Caller, run: Run, step: Step, outputs: Mapping[str, str]) -> None:
     now = timezone.now()
     step.calls = [call | {"output": outputs[call["id"]]} for call in step.calls]
     step.status, step.ended_at = Step.Status.COMPLETED, now
@@ -185,8 +190,9 @@ def _resume(run: Run, step: Step, outputs: Mapping[str, str]) -> None:
     streams.emit_step(step)
     run.status, run.due_at, run.tries = Run.Status.QUEUED, now, 0
     run.save(update_fields=["status", "due_at", "tries"])
-    record_outputs(run.owner, run.id, outputs)
-    report(run)
+    if caller.driver == SeenRun.Driver.CALLER:
+        record_outputs(run.owner, run.id, outputs)
+    report(run, said=False)
     nudge.on_commit("assistants.server.tasks.advance_runs")
 
 
@@ -224,13 +230,18 @@ def expire_runs() -> int:
     return ended
 
 
-def _held(run: Run) -> Run:
-    found = (
-        Run.objects.select_for_update(of=("self",))
-        .select_related("thread", "owner")
-        .filter(pk=run.pk)
-        .first()
+_for_update = Rows(
+    lambda: (
+        Run.objects.select_for_update(of=("self",)).select_related("thread", "owner").filter(pk=Slot("pk"))
     )
+)
+_as_seen = Rows(
+    lambda: SeenRun.objects.select_for_update().filter(assistant=Slot("assistant"), run_id=Slot("run_id"))
+)
+
+
+def _held(run: Run) -> Run:
+    found = _for_update.first(pk=run.pk)
     if found is None:
         raise not_found("run", run.id)
     return found
@@ -238,7 +249,7 @@ def _held(run: Run) -> Run:
 
 def _check_driver(caller: Caller, run: Run, what: str) -> None:
     """Adopting a run is one UPDATE of the row as seen by us, so that row is asked."""
-    seen = SeenRun.objects.select_for_update().filter(assistant=run.owner, run_id=run.id).first()
+    seen = _as_seen.first(assistant=run.owner_id, run_id=run.id)
     driver = seen.driver if seen else run.made_by
     if caller.driver != driver:
         name = DRIVERS[SeenRun.Driver(driver)]

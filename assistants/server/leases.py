@@ -56,7 +56,7 @@ def _claimed(run: Run) -> bool:
         if won:
             _set(run, changes)
             if was_queued:
-                report(run)
+                report(run, said=False)
     return bool(won)
 
 

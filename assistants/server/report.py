@@ -11,9 +11,10 @@ from assistants.server.models import Run
 TRANSCRIPT = 200  # messages, the newest
 
 
-def report(run: Run) -> None:
+def report(run: Run, *, said: bool = True) -> None:
+    """`said`: since the last report, somebody may have said something in the run's thread."""
     streams.emit_run(run)
-    newest = run.thread.messages.written().order_by("-seq")[:TRANSCRIPT]
+    newest = run.thread.messages.written().order_by("-seq")[:TRANSCRIPT] if said else ()
     observe(
         run.owner,
         run.made_by,
