@@ -82,13 +82,13 @@ def test_a_list_takes_as_many_queries_for_three_as_for_one(api_key: ApiKey, grow
     assert counts[0] == counts[1] <= 4
 
 
-def test_the_steps_of_a_run_take_three_queries(
+def test_the_steps_of_a_run_take_four_queries(
     api_key: ApiKey, grown: Thread, django_assert_num_queries: Any
 ) -> None:
     grow(grown)
     path = f"threads/{grown.id}/runs/{Run.objects.get().id}/steps"
     get(api_key, path)
-    with django_assert_num_queries(3):  # key, thread and run, steps
+    with django_assert_num_queries(4):  # key, thread, run, steps
         assert len(get(api_key, path)["data"]) == 2
 
 
