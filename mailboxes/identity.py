@@ -11,6 +11,7 @@ from datetime import datetime
 from email.parser import BytesHeaderParser
 from email.policy import compat32
 from email.utils import format_datetime, getaddresses
+from functools import lru_cache
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -122,7 +123,12 @@ def _create() -> SigningKey:
 
 
 def _private_key() -> ec.EllipticCurvePrivateKey:
-    pem = secrets.decrypt(_current().private_pem_encrypted).encode()
+    return _read(_current().private_pem_encrypted)
+
+
+@lru_cache(maxsize=1)
+def _read(encrypted: str) -> ec.EllipticCurvePrivateKey:
+    pem = secrets.decrypt(encrypted).encode()
     key = serialization.load_pem_private_key(pem, password=None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise TypeError("The signing key is not an elliptic curve key.")
