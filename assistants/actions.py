@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import BooleanField, DateTimeField, Q
 from django.utils import timezone
 
 from assistants import runtimes
 from assistants.models import Assistant, Run, ToolCall
 from assistants.observe import observe
 from assistants.runtimes.abilities import OF
+from audit.prepared import Change, Rows, Slot
 
 Settled = ToolCall.Settled
 # the outcomes that mean: the far side has it
@@ -149,9 +150,12 @@ def due_outputs(run: Run) -> list[ToolCall]:
     return owed(run)[1]
 
 
+_unsettled = Rows(lambda: ToolCall.objects.filter(run=Slot("run"), settled="").order_by("position", "pk"))
+
+
 def owed(run: Run) -> tuple[list[ToolCall], list[ToolCall]]:
     """What a run waits for: the calls without an output, and those whose output it may not have."""
-    calls = list(run.calls.filter(settled="").order_by("position", "pk"))
+    calls = _unsettled.all(run=run.pk)
     waits = run.status == Run.Status.REQUIRES_ACTION
     still_open = [call for call in calls if call.output is None and waits]
     return still_open, [call for call in calls if call.output is not None]
@@ -167,11 +171,19 @@ def _takes_them_apart(run: Run) -> bool:
     return run.connection is not None and OF[run.connection.protocol].partial
 
 
+_answer = Change(
+    lambda: ToolCall.objects.filter(run=Slot("run"), call_id=Slot("call_id"), output=None),
+    output=Slot("output"),
+    answered_at=Slot("now", DateTimeField()),
+    is_provisional=Slot("provisional", BooleanField()),
+)
+
+
 def answer_call(run: Run, call_id: str, output: Mapping[str, Any], *, provisional: bool = False) -> bool:
     """Keep the one output of a call, once. True if this was it."""
     text = as_output(output)
-    found = ToolCall.objects.filter(run=run, call_id=call_id, output=None)
-    return bool(found.update(output=text, answered_at=timezone.now(), is_provisional=provisional))
+    given = {"output": text, "now": timezone.now(), "provisional": provisional}
+    return bool(_answer.run(run=run.pk, call_id=call_id, **given))
 
 
 def as_output(output: Mapping[str, Any]) -> str:

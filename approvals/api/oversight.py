@@ -10,13 +10,15 @@ from rest_framework.response import Response
 
 from approvals import actions, wire
 from approvals.api import answers
-from approvals.api.base import View, body, key_of, mailbox_of, one, query
+from approvals.api.base import View, body, key_of, mailbox_of, query
 from approvals.api.paging import page
 from approvals.api.requests import DecideRequest, PendingQuery
 from approvals.api.schema import operation
+from approvals.errors import NotFound
 from approvals.models import OutboundMessage
 from approvals.states import Status
 from assistants.models import ApiKey, Scope
+from audit.prepared import Rows, Slot
 from mailboxes.models import Email
 
 
@@ -43,6 +45,16 @@ class PendingView(View):
         return Response({"emails": shown, "pending": shown, "items": shown, "cursor": cursor})
 
 
+_known = Rows(lambda: Email.objects.select_related("mailbox", "outbound").filter(pk=Slot("pk")))
+
+
+def _email(key: ApiKey, email_id: str) -> Email:
+    """With what a decision needs of it, which is far less than what an answer shows."""
+    if not Email.objects.visible_to(key).filter(pk=email_id).exists():
+        raise NotFound("There is no such email.")
+    return _known.get(pk=email_id)
+
+
 class DecideView(View):
     scopes = {"POST": (Scope.OVERSIGHT,)}
 
@@ -50,8 +62,7 @@ class DecideView(View):
     def post(self, request: Request) -> Response:
         """Approve or reject one held email. Past revision 1, name the revision or the digest."""
         key, data = key_of(request), body(request, DecideRequest)
-        known = Email.objects.visible_to(key).select_related("mailbox", "outbound")
-        email = one(known.filter(pk=data["email_id"]), "email")
+        email = _email(key, data["email_id"])
         decide = _decide_inbound if email.is_inbound else _decide_outbound
         return Response({"id": email.pk, "status": decide(email, data, key)})
 

@@ -21,6 +21,7 @@ from assistants.reconcile import judge
 from audit import log
 from audit.log import Entry
 from audit.models import Event
+from audit.prepared import Rows, Slot
 
 # a few failures are everyday life; after these a person should know
 PATIENCE = 5
@@ -35,9 +36,12 @@ WORDS = {
 }
 
 
+_promised = Rows(lambda: Run.objects.select_related("assistant", "connection").filter(pk=Slot("pk")))
+
+
 def resume_run(promise: OutboxEntry) -> None:
     """Once every call of `promise.ref` has its output, hand over those that were not heard yet."""
-    run = Run.objects.select_related("assistant", "connection").get(pk=promise.ref)
+    run = _promised.get(pk=promise.ref)
     still_open, calls = assistant_actions.owed(run)
     if not calls:
         return
