@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 
 from approvals import gate
@@ -18,7 +19,6 @@ from mailboxes.delivery import DeliveryError, Handover
 from mailboxes.models import Account, Revision
 
 GIVE_UP_AFTER = timedelta(hours=24)
-PROMPT_SHOWN = 100_000  # characters of a mail; a run server takes no prompt of any length
 Kind = OutboxEntry.Kind
 
 
@@ -49,33 +49,33 @@ def _is_tampered(message: OutboundMessage, revision: Revision) -> bool:
 def _hand_over(
     message: OutboundMessage, revision: Revision, promise: OutboxEntry, handover: Handover
 ) -> None:
-    data = _with_block(message, revision)
-    if not dispatch.begin_sending(message, promise, revision.recipients):
+    block = revision.block or _block(message, revision)
+    # one commit for both: the block counts from the moment at which it may have been seen
+    with transaction.atomic():
+        revision = dispatch.store_block(revision, bytes(block))
+        begun = dispatch.begin_sending(message, promise, revision.recipients)
+    if not begun:
         if not dispatch.take_back(message):
             # what was in force changed, and under what is in force now it may leave after all
             raise TryAgain("What was in force changed at the last moment.")
         return
-    receipt = handover.data(data)
+    receipt = handover.data(bytes(revision.block or b"") + bytes(revision.frozen))
     evidence = {"reply": receipt.reply, "steps": receipt.steps, "at": timezone.now().isoformat()}
     dispatch.record_sent(message, evidence)
 
 
-def _with_block(message: OutboundMessage, revision: Revision) -> bytes:
-    frozen = bytes(revision.frozen)
-    if revision.block is None:
-        account = Account.objects.first()
-        block = identity.dispatch_block(
-            frozen=frozen,
-            sender=revision.envelope_from,
-            recipients=revision.recipients,
-            message_id=message.email.message_id,
-            approved=not message.released_mode and message.copy_of_id is None,
-            oversight=message.email.mailbox.oversight_mode,
-            operator=account.name if account else "",
-            now=timezone.now(),
-        )
-        revision = dispatch.store_block(revision, block)
-    return bytes(revision.block or b"") + frozen
+def _block(message: OutboundMessage, revision: Revision) -> bytes:
+    account = Account.objects.first()
+    return identity.dispatch_block(
+        frozen=bytes(revision.frozen),
+        sender=revision.envelope_from,
+        recipients=revision.recipients,
+        message_id=message.email.message_id,
+        approved=not message.released_mode and message.copy_of_id is None,
+        oversight=message.email.mailbox.oversight_mode,
+        operator=account.name if account else "",
+        now=timezone.now(),
+    )
 
 
 def _not_delivered(message: OutboundMessage, promise: OutboxEntry, error: DeliveryError) -> None:
