@@ -15,6 +15,7 @@ from audit.prepared import Rows, Slot
 
 # the metadata key under which a run that we start carries the id of our own row
 OWN_ROW = "counterseal_run"
+CONFLICT = "Somebody else answered calls of this run."
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ def observe(assistant: Assistant, driver: str, snapshot: Snapshot) -> Run:
         run = _find(assistant, driver, snapshot) or _new(assistant, driver, snapshot)
         moved = run.status != snapshot.status and not run.has_ended
         fresh = _add_calls(run, snapshot.calls)
+        _give_away(run, snapshot)
         _update(run, snapshot, act=moved or fresh)
     return run
 
@@ -102,8 +104,24 @@ def _add_calls(run: Run, calls: Sequence[SeenCall]) -> bool:
     return bool(fresh)
 
 
+SEEN = ("status", "ended_at", "run_id", "thread_id", "remote_assistant_id", "last_error", "expires_at")
+KEPT_BY_US = ("latest_id", "updated_at", "quiet_looks", "sync_due_at")
+
+
+def _give_away(run: Run, snapshot: Snapshot) -> None:
+    """Calls that wait for us while the run waits for others: somebody else has answered them.
+
+    They must not hold up the outputs of those that it does wait for.
+    """
+    if not snapshot.asked or run.driver != Run.Driver.COUNTERSEAL:
+        return
+    waiting = run.calls.filter(output=None, settled="").exclude(call_id__in=snapshot.asked)
+    if waiting.update(settled=ToolCall.Settled.ELSEWHERE):
+        run.alert = CONFLICT
+
+
 def _update(run: Run, snapshot: Snapshot, *, act: bool) -> None:
-    now = timezone.now()
+    now, changed = timezone.now(), [*SEEN, *KEPT_BY_US]
     # nobody tells us what becomes of it, so it is looked at from the start
     begins = not run.run_id and not (run.connection and run.connection.is_embedded)
     if not run.has_ended:
@@ -111,7 +129,9 @@ def _update(run: Run, snapshot: Snapshot, *, act: bool) -> None:
         run.ended_at = now if run.has_ended else None
     run.run_id, run.thread_id = snapshot.run_id, snapshot.thread_id
     run.remote_assistant_id = snapshot.remote_assistant_id
-    run.transcript = [dict(entry) for entry in snapshot.transcript] or run.transcript
+    if snapshot.transcript:
+        run.transcript = [dict(entry) for entry in snapshot.transcript]
+        changed.append("transcript")
     run.last_error = snapshot.last_error[:1000]  # also where ours said that it could not be read
     run.expires_at = snapshot.expires_at
     run.latest_id = snapshot.latest_id or run.latest_id
@@ -121,7 +141,7 @@ def _update(run: Run, snapshot: Snapshot, *, act: bool) -> None:
     if act and (begins or run.has_ended or run.status == Run.Status.REQUIRES_ACTION):
         run.sync_due_at = now
         nudge.on_commit("approvals.tasks.sync_runs")
-    run.save()
+    run.save(update_fields=changed)
 
 
 def record_outputs(assistant: Assistant, run_id: str, outputs: Mapping[str, str]) -> None:

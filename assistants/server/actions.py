@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import DateTimeField, JSONField
 from django.utils import timezone
 
 from assistants.models import Run as SeenRun
@@ -20,7 +21,7 @@ from assistants.server.errors import ApiError, not_found
 from assistants.server.models import Assistant, Message, Run, Step, Thread
 from assistants.server.report import report
 from audit import nudge
-from audit.prepared import Rows, Slot
+from audit.prepared import Change, Rows, Slot
 
 Given = Mapping[str, Any]
 DRIVERS = {SeenRun.Driver.CALLER: "its caller", SeenRun.Driver.COUNTERSEAL: "Counterseal"}
@@ -182,14 +183,28 @@ def _restream(run: Run, *, stream: bool) -> None:
         run.save(update_fields=["stream_after"])
 
 
+_complete = Change(
+    lambda: Step.objects.filter(pk=Slot("pk")),
+    calls=Slot("calls", JSONField()),
+    status=Step.Status.COMPLETED,
+    ended_at=Slot("now", DateTimeField()),
+)
+_queue = Change(
+    lambda: Run.objects.filter(pk=Slot("pk")),
+    status=Run.Status.QUEUED,
+    due_at=Slot("now", DateTimeField()),
+    tries=0,
+)
+
+
 def _resume(caller: Caller, run: Run, step: Step, outputs: Mapping[str, str]) -> None:
     now = timezone.now()
     step.calls = [call | {"output": outputs[call["id"]]} for call in step.calls]
     step.status, step.ended_at = Step.Status.COMPLETED, now
-    step.save(update_fields=["calls", "status", "ended_at"])
+    _complete.run(pk=step.pk, calls=step.calls, now=now)
     streams.emit_step(step)
     run.status, run.due_at, run.tries = Run.Status.QUEUED, now, 0
-    run.save(update_fields=["status", "due_at", "tries"])
+    _queue.run(pk=run.pk, now=now)
     if caller.driver == SeenRun.Driver.CALLER:
         record_outputs(run.owner, run.id, outputs)
     report(run, said=False)

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from assistants.models import Assistant as Owner
 from audit.ids import new_id
+from audit.prepared import Rows, Slot
 
 
 class Assistant(models.Model):
@@ -148,7 +149,9 @@ class Run(models.Model):
     @property
     def open_step(self) -> Step:
         """That whose calls a waiting run waits for."""
-        return self.steps.filter(type=Step.Type.CALLS, status=Step.Status.IN_PROGRESS).latest("seq")
+        step = _open_step.get(run=self.pk)
+        step.run = self
+        return step
 
 
 class MessageQuerySet(models.QuerySet["Message"]):
@@ -218,6 +221,13 @@ class Step(models.Model):
 
     def __str__(self) -> str:
         return f"{self.id} {self.status}"
+
+
+_open_step = Rows(
+    lambda: Step.objects.filter(
+        run=Slot("run"), type=Step.Type.CALLS, status=Step.Status.IN_PROGRESS
+    ).order_by("-seq")[:1]
+)
 
 
 class StreamEvent(models.Model):
