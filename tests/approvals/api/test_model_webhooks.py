@@ -127,6 +127,15 @@ class TestReceiving:
         assert ModelWebhook.objects.get().payload == {"type": "x�", "data": {"id": "�"}}
         assert read_all() == 1
 
+    def test_it_is_heard_and_checked_also_while_the_api_key_cannot_be_read(
+        self, client: Client, connection: Connection, run: Run
+    ) -> None:
+        """That key has no part in a signature."""
+        Connection.objects.update(api_key_encrypted="of another SECRET_KEY")
+        body = event()
+        assert post(client, connection, body, headers(body, OTHER_SECRET)).status_code == 401
+        hear(client, connection, body)
+
 
 class TestRefusing:
     def refused(
