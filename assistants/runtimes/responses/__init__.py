@@ -29,7 +29,7 @@ from assistants.models import Connection, Run, ToolCall
 from assistants.observe import OWN_ROW, SeenCall, Snapshot
 from assistants.runtimes import clients
 from assistants.runtimes.abilities import OF, Abilities
-from assistants.runtimes.clients import far_side
+from assistants.runtimes.clients import far_side, told
 from assistants.runtimes.errors import Gone, Locked, NotWaiting, Refused, Unreachable
 from assistants.runtimes.responses import items, sight
 
@@ -68,8 +68,8 @@ class ResponsesRuntime:
     def read(self, run: Run) -> Snapshot:
         with far_side():
             response = self._latest(run)
-            if response and response.conversation and response.conversation.id != run.thread_id:
-                raise Gone(f"{response.id} is not in {run.thread_id}.")
+            if response:
+                _check_place(run, response)
             if response and sight.is_running(response):
                 return sight.of_running(run, response, self._given(response))
             # a run that somebody else began bears no reference
@@ -148,11 +148,14 @@ class ResponsesRuntime:
         """The newest response that we know of, while it is stored."""
         try:
             return self.client.responses.retrieve(run.latest_id or run.run_id)
-        except (openai.NotFoundError, openai.BadRequestError):
-            # in a chain nothing else remembers it; and where its reply was lost, `run_id` is a message's
-            if _is_chain(run):
-                raise
-            return None
+        except (openai.NotFoundError, openai.BadRequestError) as error:
+            # the items of a conversation remember ours; where its reply was lost, `run_id` is a message's
+            if not (_is_theirs(run) or _is_chain(run)):
+                return None
+            if isinstance(error, openai.BadRequestError):
+                # no id of a response at all
+                raise Gone(told(error)) from error
+            raise
 
     def _newest(self, run: Run) -> list[items.Item]:
         """The end of the thread, newest first: all that can be open in it."""
@@ -190,6 +193,19 @@ def _refusals(*, locked: type[Exception], open_call: type[Exception]) -> Iterato
         if "No tool output found" in text or "No tool call found" in text:
             raise open_call(text) from error
         raise (Gone if "previous_response_not_found" in text else Refused)(text) from error
+
+
+def _is_theirs(run: Run) -> bool:
+    """Somebody else's, which we only look at: what its server says of it is all that we know."""
+    return run.driver != Run.Driver.COUNTERSEAL
+
+
+def _check_place(run: Run, response: Response) -> None:
+    """Outside of a conversation, a response that we did not ask for is a thread of its own."""
+    alone = response.id if _is_theirs(run) else run.thread_id
+    place = response.conversation.id if response.conversation else alone
+    if place != run.thread_id:
+        raise Gone(f"{response.id} is not in {run.thread_id}.")
 
 
 def _is_chain(run: Run) -> bool:

@@ -70,11 +70,18 @@ def _snapshot(
         calls=calls,
         transcript=_transcript(run, words, _moment(response)),
         last_error=_error(response),
-        metadata={OWN_ROW: run.pk},
+        metadata=_metadata(run, response),
         outputs=shown or {},
         # later ones are noted by submit, which may have asked anew since this was read
         latest_id=response.id if response and not run.latest_id else "",
     )
+
+
+def _metadata(run: Run, response: Response | None) -> dict[str, str]:
+    """Where we are not its driver yet, its server alone knows which of our runs it is, if any."""
+    if run.driver == Run.Driver.COUNTERSEAL:
+        return {OWN_ROW: run.pk}
+    return dict(response.metadata or {}) if response else {}
 
 
 def _transcript(run: Run, words: Sequence[tuple[str, str]], at: str) -> list[dict[str, str]]:

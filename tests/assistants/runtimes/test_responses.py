@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -253,3 +254,37 @@ class TestAdopted:
         )
         with pytest.raises(runtimes.Gone):
             runtimes.of(adopted).read(adopted)
+
+    @pytest.mark.parametrize("run_id", ["resp_never_was", "msg_1", "conv_1"])
+    def test_a_conversation_is_no_run_under_a_name_of_the_askers_choice(
+        self, assistant: Assistant, server: ResponsesServer, run_id: str
+    ) -> None:
+        theirs = waiting(assistant)
+        adopted = Run(
+            assistant=assistant, connection=assistant.connection, run_id=run_id, thread_id=theirs.thread_id
+        )
+        with pytest.raises(runtimes.Gone):
+            runtimes.of(adopted).read(adopted)
+
+    @pytest.mark.parametrize("thread_id", ["conv_of_others", "chain_x"])
+    def test_a_response_without_a_conversation_is_its_own_thread_and_no_other(
+        self, assistant: Assistant, server: ResponsesServer, thread_id: str
+    ) -> None:
+        theirs = waiting(assistant)
+        conversation = server.conversations[theirs.thread_id]
+        server.conversations["conv_of_others"] = replace(conversation, id="conv_of_others")
+        server.responses[theirs.run_id].body["conversation"] = None
+        adopted = Run(assistant=assistant, connection=assistant.connection, run_id=theirs.run_id)
+        adopted.thread_id = thread_id
+        with pytest.raises(runtimes.Gone, match="is not in"):
+            runtimes.of(adopted).read(adopted)
+        adopted.thread_id = adopted.run_id
+        assert len(runtimes.of(adopted).read(adopted).asked) == 2
+
+    def test_that_it_was_ours_all_the_time_is_seen(
+        self, assistant: Assistant, server: ResponsesServer
+    ) -> None:
+        ours = waiting(assistant)
+        adopted = Run(assistant=assistant, connection=assistant.connection)
+        adopted.run_id, adopted.thread_id = ours.run_id, ours.thread_id
+        assert runtimes.of(adopted).read(adopted).metadata[OWN_ROW] == ours.pk
