@@ -25,7 +25,13 @@ from audit.prepared import Change, Rows, Slot
 LEASE = timedelta(seconds=15)
 RENEW_EVERY = 5.0  # seconds
 LONGEST_WAIT = timedelta(hours=1)
-TASKS = {OutboxEntry.Kind.DELIVER_EMAIL: "approvals.tasks.deliver"}
+# who works on it: what waits for a mail server or a run server keeps nothing else waiting
+TASKS = {
+    OutboxEntry.Kind.DELIVER_EMAIL: "approvals.tasks.deliver",
+    OutboxEntry.Kind.RESUME_RUN: "approvals.tasks.drive",
+    OutboxEntry.Kind.START_RUN: "approvals.tasks.drive",
+}
+OTHERS = "approvals.tasks.drain"
 
 Handler = Callable[[OutboxEntry], None]
 log = logging.getLogger("counterseal.outbox")
@@ -55,7 +61,7 @@ def enqueue(kind: OutboxEntry.Kind, ref: str, *, due_at: datetime | None = None)
     due_at = due_at or timezone.now()
     while not (_move(kind, ref, due_at) or _create(kind, ref, due_at)):
         pass  # another's was first, and may be done by the time that we look: then ours is missing still
-    nudge.on_commit(TASKS.get(kind, "approvals.tasks.drain"))
+    nudge.on_commit(TASKS.get(kind, OTHERS))
 
 
 _put_forward = Change(
@@ -79,6 +85,13 @@ def _create(kind: OutboxEntry.Kind, ref: str, due_at: datetime) -> bool:
 
 def withdraw(kind: OutboxEntry.Kind, ref: str) -> None:
     _open(kind, ref).update(done_at=timezone.now(), last_error="withdrawn")
+
+
+def due_tasks(now: datetime) -> list[str]:
+    """The tasks that have something to do."""
+    due = OutboxEntry.objects.filter(done_at=None, due_at__lte=now)
+    kinds = due.values_list("kind", flat=True).distinct()
+    return sorted({TASKS.get(OutboxEntry.Kind(kind), OTHERS) for kind in kinds})
 
 
 def _open(kind: OutboxEntry.Kind, ref: str) -> QuerySet[OutboxEntry]:

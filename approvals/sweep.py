@@ -8,11 +8,11 @@ from datetime import datetime
 from django.db import transaction
 from django.utils import timezone
 
-from approvals import actions, effects, gate
+from approvals import actions, effects, gate, outbox
 from approvals.actions.inbound import overdue_inbound
 from approvals.actions.runs import raise_alert
 from approvals.actions.telling import BY, about_run
-from approvals.models import OutboundMessage, OutboxEntry
+from approvals.models import OutboundMessage
 from assistants import actions as assistant_actions
 from assistants import polling, runtimes
 from assistants.models import Run
@@ -34,14 +34,10 @@ def sweep() -> int:
 
 
 def _wake(now: datetime) -> None:
-    due = OutboxEntry.objects.filter(done_at=None, due_at__lte=now)
-    kinds = set(due.values_list("kind", flat=True).distinct())
-    if OutboxEntry.Kind.DELIVER_EMAIL in kinds:
-        nudge.now("approvals.tasks.deliver")
-    if kinds - {OutboxEntry.Kind.DELIVER_EMAIL}:
-        nudge.now("approvals.tasks.drain")
+    for task in outbox.due_tasks(now):
+        nudge.now(task)
     if Run.objects.due(now).exists():
-        nudge.now("approvals.tasks.sync_runs")
+        nudge.now(polling.SYNC)
 
 
 def sync_runs() -> int:

@@ -19,6 +19,11 @@ def drain() -> int:
     return outbox.drain(effects.OTHERS)
 
 
+@shared_task(name="approvals.tasks.drive")
+def drive() -> int:
+    return outbox.drain(effects.RUNS)
+
+
 @shared_task(name="approvals.tasks.sync_runs")
 def sync_runs() -> int:
     return sweep.sync_runs()

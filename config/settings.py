@@ -137,7 +137,7 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
     }
 else:
     # each process has as many at most; a thread that finds none free waits for one
-    _database["OPTIONS"] = {"pool": {"min_size": 1, "max_size": 20}}
+    _database["OPTIONS"] = {"pool": {"min_size": 1, "max_size": 26}}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "approvals.User"
@@ -193,11 +193,13 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = CELERY_BEAT_ENABLE_REMOTE_CONTROL = False
-# queues of their own, so that slow models can get workers of their own (docs/operating.md)
+# queues of their own, so that slow models and run servers get workers of their own (docs/operating.md)
 CELERY_TASK_DEFAULT_QUEUE = "work"
 CELERY_TASK_QUEUES = [Queue(name) for name in ("work", "mail", "models")]
 CELERY_TASK_ROUTES = {
     "approvals.tasks.deliver": {"queue": "mail"},
+    "approvals.tasks.drive": {"queue": "models"},
+    "approvals.tasks.sync_runs": {"queue": "models"},
     "assistants.server.tasks.advance_runs": {"queue": "models"},
 }
 # what a nudge makes prompt, the sweep makes certain; a sweep that nobody took in time is stale

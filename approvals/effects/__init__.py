@@ -16,6 +16,7 @@ from approvals.models import OutboxEntry
 __all__ = [
     "DELIVERY",
     "OTHERS",
+    "RUNS",
     "adopt",
     "deliver_email",
     "promise_next",
@@ -29,9 +30,8 @@ __all__ = [
 Kind = OutboxEntry.Kind
 
 DELIVERY: Mapping[Kind, outbox.Handler] = {Kind.DELIVER_EMAIL: deliver_email}
+RUNS: Mapping[Kind, outbox.Handler] = {Kind.RESUME_RUN: resume_run, Kind.START_RUN: start_run}
 OTHERS: Mapping[Kind, outbox.Handler] = {
-    Kind.RESUME_RUN: resume_run,
-    Kind.START_RUN: start_run,
     Kind.RECEIVE_EMAIL: receive_email,
     Kind.SEND_COPY: send_copy,
     Kind.READ_WEBHOOK: read_webhook,

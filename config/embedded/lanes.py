@@ -21,7 +21,9 @@ log = logging.getLogger("counterseal.embedded")
 LANES = {
     "approvals.tasks.deliver": 2,
     "approvals.tasks.drain": 2,
-    "approvals.tasks.sync_runs": 2,
+    # a run server that hangs holds a thread until its timeout
+    "approvals.tasks.drive": 4,
+    "approvals.tasks.sync_runs": 4,
     "assistants.server.tasks.advance_runs": 4,
 }
 

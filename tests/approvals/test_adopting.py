@@ -66,6 +66,7 @@ def work() -> None:
         OutboxEntry.objects.filter(done_at=None).update(due_at=timezone.now(), leased_until=None)
         tasks.deliver()
         tasks.drain()
+        tasks.drive()
         tasks.sync_runs()
 
 

@@ -66,6 +66,7 @@ def work(rounds: int = 8) -> None:
         Connection.objects.update(polls_whole_at=0)
         tasks.deliver()
         tasks.drain()
+        tasks.drive()
         tasks.sync_runs()
 
 
@@ -276,6 +277,7 @@ def test_a_webhook_has_its_run_read_before_any_poll(
     address = f"/hooks/models/{run.connection_id}"
     assert client.post(address, body, content_type="application/json", headers=headers).status_code == 200
     tasks.drain()
+    tasks.drive()
     tasks.sync_runs()
     run.refresh_from_db()
     assert run.status == Run.Status.CANCELLED

@@ -61,6 +61,7 @@ def sight(run: Run, status: str, *calls: ToolCall) -> Snapshot:
 def work() -> None:
     for _ in range(5):
         tasks.drain()
+        tasks.drive()
         advance_runs()
         tasks.sync_runs()
 

@@ -9,9 +9,10 @@ from datetime import timedelta
 from email import message_from_bytes, policy
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
-from approvals import actions, effects, gate, sweep, tasks
+from approvals import actions, effects, gate, outbox, sweep, tasks
 from approvals.actions import dispatch
 from approvals.actions.transitions import current
 from approvals.models import MailboxAssistant, OutboundMessage, OutboxEntry, User
@@ -224,6 +225,7 @@ class TestDelivery:
         message = living.a_held_message(api_key, Mailbox.objects.get(), markdown=body)
         tasks.deliver()
         tasks.drain()
+        tasks.drive()
         assert OutboundMessage.objects.filter(copy_of=message).exists()
 
     def test_what_leaves_a_monitored_mailbox_at_the_second_try_is_copied_too(
@@ -238,6 +240,7 @@ class TestDelivery:
         actions.mark_sent(in_doubt, by=reviewer, digest=in_doubt.digest)
         tasks.deliver()
         tasks.drain()
+        tasks.drive()
         assert OutboundMessage.objects.filter(copy_of__in=[failed, in_doubt]).count() == 2
 
     def test_a_monitored_mailbox_sends_a_copy_as_a_message_of_its_own(
@@ -248,6 +251,7 @@ class TestDelivery:
         message = living.a_held_message(api_key, Mailbox.objects.get())
         tasks.deliver()
         tasks.drain()
+        tasks.drive()
         tasks.deliver()
         assert [recipients for _, recipients, _ in smtp_server.messages] == [
             ["customer@northwind.example"],
@@ -265,6 +269,7 @@ class TestReceiving:
         data = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--b\r\n\r\nx\r\n" * 20_000
         raw = gate.receive(mailbox, "a@b.example", mailbox.address, data)
         tasks.drain()
+        tasks.drive()
         email = RawMessage.objects.get(pk=raw.pk).email
         assert email.parse_error
         assert email.from_address == "a@b.example"
@@ -278,6 +283,7 @@ class TestReceiving:
         )
         raw = gate.receive(mailbox, "customer@northwind.example", mailbox.address, data.encode())
         tasks.drain()
+        tasks.drive()
         assert RawMessage.objects.get(pk=raw.pk).email.conversation == message.email.conversation
 
 
@@ -304,6 +310,11 @@ class TestSweep:
         living.a_waiting_run(assistant, message.email.mailbox, ("send_email", "{}"))
         sweep.sweep()
         assert woken == ["approvals.tasks.deliver", "approvals.tasks.drain", "approvals.tasks.sync_runs"]
+        with transaction.atomic():
+            outbox.enqueue(OutboxEntry.Kind.START_RUN, "rn_1")
+        woken.clear()
+        sweep.sweep()
+        assert "approvals.tasks.drive" in woken
 
 
 class TestRuns:
@@ -330,6 +341,7 @@ class TestRuns:
 
         for _ in range(5):
             tasks.drain()
+            tasks.drive()
             advance_runs()
             tasks.sync_runs()
             tasks.deliver()
@@ -390,6 +402,7 @@ class TestRuns:
         run = actions.start_run(scripted, "Write.", mailbox, by=reviewer)
         settings.INTERNAL_URL = "http://127.0.0.1:1"  # type: ignore[attr-defined]
         tasks.drain()
+        tasks.drive()
         assert OutboxEntry.objects.get(ref=run.pk).done_at is None
         settings.INTERNAL_URL = url  # type: ignore[attr-defined]
         due_again()
@@ -400,6 +413,7 @@ class TestRuns:
             actions.reject(message, by=reviewer, reason="no")
         settings.INTERNAL_URL = "http://127.0.0.1:1"  # type: ignore[attr-defined]
         tasks.drain()
+        tasks.drive()
         Run.objects.update(sync_due_at=timezone.now())
         tasks.sync_runs()
         run.refresh_from_db()
@@ -416,6 +430,7 @@ def test_a_run_without_a_connection_fails_with_a_sentence(assistant: Assistant, 
     MailboxAssistant.objects.update(answers_inbound=True)
     living.an_inbound(mailbox)
     tasks.drain()
+    tasks.drive()
     run = Run.objects.get()
     assert run.status == Run.Status.FAILED
     assert run.last_error == "Support Agent has no model connection."
@@ -451,16 +466,19 @@ class TestTheDriver:
         run = actions.start_run(agent, "Do it.", mailbox, by=reviewer)
         OutboxEntry.objects.update(created_at=timezone.now() - timedelta(hours=25))
         tasks.drain()
+        tasks.drive()
         run.refresh_from_db()
         assert run.status == Run.Status.STARTING  # it had waited for its turn so long
         Run.objects.update(start_tried_at=timezone.now() - timedelta(hours=25))
         due_again()
         tasks.drain()
+        tasks.drive()
         run.refresh_from_db()
         assert run.status == Run.Status.FAILED
         assert run.last_error.startswith("Tried for a day")
         OutboxEntry.objects.update(done_at=None)
         tasks.drain()
+        tasks.drive()
         assert Event.objects.filter(action=Event.Action.RUN_FAILED).count() == 1
 
     def test_a_run_of_a_caller_is_only_noted(self, assistant: Assistant, mailbox: Mailbox) -> None:

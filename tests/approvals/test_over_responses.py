@@ -44,6 +44,7 @@ def work() -> None:
         Connection.objects.update(polls_whole_at=0)
         tasks.deliver()
         tasks.drain()
+        tasks.drive()
         tasks.sync_runs()
 
 

@@ -66,6 +66,7 @@ def work() -> None:
         Connection.objects.update(polls_whole_at=0)
         tasks.deliver()
         tasks.drain()
+        tasks.drive()
         tasks.sync_runs()
 
 
@@ -260,6 +261,7 @@ class TestDeadlines:
         Run.objects.update(sync_due_at=timezone.now())
         tasks.sync_runs()
         tasks.drain()
+        tasks.drive()
         outputs = [json.loads(text) for text in far_side.outputs(run).values()]
         assert [(one["status"], one["sent"]) for one in outputs] == [
             ("delivery_unknown", None),
@@ -347,6 +349,7 @@ class TestGone:
         monkeypatch.setattr(far_side, "start", heard_and_refused)
         run = actions.start_run(foreign, "Do it.", mailbox, by=reviewer)
         tasks.drain()
+        tasks.drive()
         run.refresh_from_db()
         assert (run.status, run.run_id) == ("queued", "run_far_1")
         assert events(Event.Action.RUN_FAILED) == 0
@@ -376,8 +379,10 @@ class TestGone:
         far_side.becomes(run, "expired")
         actions.reject(held()[0], by=reviewer, reason="no")
         tasks.drain()
+        tasks.drive()
         with far_side.fault("lost"):
             tasks.drain()
+            tasks.drive()
             work()
         work()
         assert len(far_side.started) == 1
@@ -453,6 +458,7 @@ class TestReconciliation:
         actions.reject(held()[0], by=reviewer, reason="no")
         with far_side.fault("lost"):
             tasks.drain()
+            tasks.drive()
         assert run.calls.get().settled == ""
         work()
         assert len(far_side.journal) == 1
@@ -467,6 +473,7 @@ class TestReconciliation:
         actions.reject(held()[0], by=reviewer, reason="no")
         with far_side.fault("lost"):
             tasks.drain()
+            tasks.drive()
         work()
         assert len(far_side.journal) == 1
         assert run.calls.get().settled == "unverified"
@@ -478,6 +485,7 @@ class TestReconciliation:
         actions.reject(held()[0], by=reviewer, reason="no")
         with far_side.fault("down"):
             tasks.drain()
+            tasks.drive()
         work()
         assert told(far_side, run) == ["rejected"]
         assert run.calls.get().settled == "submitted"
@@ -584,6 +592,7 @@ class TestReconciliation:
         monkeypatch.setattr(far_side, "submit", too_long)
         actions.reject(held()[0], by=reviewer, reason="no")
         tasks.drain()
+        tasks.drive()
         run.refresh_from_db()
         assert "string too long" in run.alert
 
@@ -620,6 +629,7 @@ class TestTurns:
         )
         gate.receive(mailbox, "c@northwind.example", mailbox.address, data.encode())
         tasks.drain()
+        tasks.drive()
 
     def end(self, far: FarSide, number: int) -> None:
         run = Run.objects.get(run_id=f"run_far_{number}")
@@ -820,5 +830,6 @@ def test_a_far_side_that_names_a_pause_is_left_alone_for_so_long(
     monkeypatch.setattr(far_side, "submit", busy)
     actions.reject(held()[0], by=reviewer, reason="no")
     tasks.drain()
+    tasks.drive()
     due_at = OutboxEntry.objects.get(kind="resume_run", done_at=None).due_at
     assert timedelta(seconds=80) < due_at - timezone.now() <= timedelta(seconds=90)

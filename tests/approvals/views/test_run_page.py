@@ -322,6 +322,7 @@ class TestStanding:
         assert "It begins in a moment." in self.lines(rita, run)
         with far_side.fault("down"):
             tasks.drain()
+            tasks.drive()
         line = self.lines(rita, run)
         assert "1 attempt to start it failed; the next is at" in line
         assert "connection refused" in line
