@@ -52,7 +52,7 @@ def look_again(message: OutboundMessage, revision: Revision) -> bool:
     mailbox = message.email.mailbox
     if not mailbox.is_active:
         return _fail(message, f"{mailbox.address} is closed.", ON_ITS_WAY)
-    suppressed = suppressions(revision.recipients).first()
+    suppressed = suppression_of(revision.recipients)
     if suppressed:
         return _fail(message, f"{suppressed.address} is suppressed: {suppressed.reason}", ON_ITS_WAY)
     ruling = _ruling_now(message, revision)
@@ -67,8 +67,23 @@ def look_again(message: OutboundMessage, revision: Revision) -> bool:
     return True
 
 
-def suppressions(recipients: list[str]) -> QuerySet[Suppression]:
-    return Suppression.objects.filter(address__in=[recipient.lower() for recipient in recipients])
+def suppression_of(recipients: list[str]) -> Suppression | None:
+    """That of the first of `recipients` who has one."""
+    return _suppressed(len(recipients)).first(**_slots(recipients))
+
+
+@lru_cache(maxsize=32)
+def _suppressed(count: int) -> Rows[Suppression]:
+    return Rows(lambda: _suppressions(count).order_by("pk")[:1])
+
+
+def _suppressions(count: int) -> QuerySet[Suppression]:
+    """Of so many recipients, for whom it has slots."""
+    return Suppression.objects.filter(address__in=[Slot(f"recipient_{number}") for number in range(count)])
+
+
+def _slots(recipients: list[str]) -> dict[str, str]:
+    return {f"recipient_{number}": address.lower() for number, address in enumerate(recipients)}
 
 
 def _ruling_now(message: OutboundMessage, revision: Revision) -> Ruling | None:
@@ -152,13 +167,12 @@ def _begin(recipients: int) -> Move:
 
     def last_look() -> Q:
         mode_now = Mailbox.objects.filter(emails=OuterRef("email")).values("oversight_mode")
-        addresses = [Slot(f"recipient_{number}") for number in range(recipients)]
         lease = OutboxEntry.objects.filter(pk=Slot("entry"), attempts=Slot("attempts"), done_at=None)
         return (
             open_mailbox()
             & Q(approved_digest=F("digest"), digest=Slot("digest"))
             & (Q(released_mode="") | Q(released_mode=Subquery(mode_now)))
-            & ~Q(Exists(Suppression.objects.filter(address__in=addresses)))
+            & ~Q(Exists(_suppressions(recipients)))
             & Q(Exists(lease))
         )
 
@@ -168,10 +182,9 @@ def _begin(recipients: int) -> Move:
 def begin_sending(message: OutboundMessage, promise: OutboxEntry, recipients: list[str]) -> bool:
     """The point of no return: one UPDATE that carries the last look and the fence of the lease."""
     begin = _begin(len(recipients))
-    given = {f"recipient_{number}": address.lower() for number, address in enumerate(recipients)}
     fence = {"entry": promise.pk, "attempts": promise.attempts}
     with transaction.atomic():
-        if not begin(message, digest=message.digest, **fence, **given):
+        if not begin(message, digest=message.digest, **fence, **_slots(recipients)):
             return False
         log.record(entry(Event.Action.MESSAGE_SENDING, message, attempt=promise.attempts), by=WORKER)
     return True

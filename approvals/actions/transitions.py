@@ -83,9 +83,12 @@ def entry(action: Event.Action, message: OutboundMessage, **payload: Any) -> Ent
     return Entry(action, about(message), {"revision": message.revision, "digest": message.digest} | payload)
 
 
+_held_account = Rows(lambda: Account.objects.exclude(held_at=None).order_by("pk")[:1])
+
+
 def everything_held() -> str | None:
     """The reason for which all sending is held, or None."""
-    account = Account.objects.exclude(held_at=None).first()
+    account = _held_account.first()
     return (account.held_reason or "no reason given") if account else None
 
 

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import IO
@@ -111,6 +112,8 @@ def serve(sock: socket.socket, mail: MailServer, on_started: Callable[[], None])
     server = web_server(application)
     signals = StopSignals(server)
     celery_app.loader.import_default_modules()
+    # else the first run that is resumed waits for it, half a second
+    import_module("openai.resources.beta.beta")
     lanes = [Lane(celery_app, task, threads) for task, threads in LANES.items()]
     parts: list[Lane | Worker | Schedule] = [*lanes, Worker(celery_app), Schedule(celery_app)]
     for part in parts:
