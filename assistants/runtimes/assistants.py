@@ -115,4 +115,4 @@ def _owes_others(run: Run, asked: Sequence[SeenCall]) -> bool:
 def _is_news(run: Run, seen: Snapshot) -> bool:
     """What was said may have changed."""
     known = run.calls.filter(call_id__in=seen.asked).count()
-    return seen.status != run.status or not run.transcript or known < len(seen.asked)
+    return seen.status != run.status or known < len(seen.asked)

@@ -103,9 +103,9 @@ def _listed(calls: list[Json]) -> list[Json]:
     ]
 
 
-def page(rows: list[Json], query: Mapping[str, str]) -> Json:
+def page(ways: Ways, rows: list[Json], query: Mapping[str, str]) -> Json:
     """Oldest first in `rows`; desc is the default of every list."""
-    if query.get("order", "desc") == "desc":
+    if ways.sorts and query.get("order", "desc") == "desc":
         rows = rows[::-1]
     limit = int(query.get("limit", 20))
     ends = {"first_id": rows[0]["id"], "last_id": rows[:limit][-1]["id"]} if rows else {}

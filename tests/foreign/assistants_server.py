@@ -248,7 +248,7 @@ class FakeAssistants:
 
     def _list_messages(self, asked: Asked, id: str) -> Json:
         self._thread(asked, id)
-        return page(self.messages[id], asked.query)
+        return page(self.ways, self.messages[id], asked.query)
 
     # runs
 
@@ -290,7 +290,7 @@ class FakeAssistants:
         runs = [shown_run(self.ways, run) for run in self.runs.values() if run.thread_id == thread_id]
         if self.ways.metadata == "metadata_":
             runs = [{**run, "metadata_": run.pop("metadata")} for run in runs]
-        return page(runs, asked.query)
+        return page(self.ways, runs, asked.query)
 
     def _cancel(self, asked: Asked, thread_id: str, id: str) -> Json:
         run = self._run(thread_id, id)
@@ -327,7 +327,7 @@ class FakeAssistants:
         run = self._run(thread_id, id)
         if not self.ways.has_steps:
             raise Refusal(404, f"Unknown address {asked.line}.")
-        return page([shown_step(self.ways, run, step) for step in run.steps], asked.query)
+        return page(self.ways, [shown_step(self.ways, run, step) for step in run.steps], asked.query)
 
     _routes: ClassVar[dict[str, Callable[..., Any]]] = {
         r"POST /assistants": _create_assistant,

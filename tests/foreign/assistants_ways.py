@@ -24,6 +24,7 @@ class Ways:
     cancels: bool = True
     has_steps: bool = True
     shows_outputs: bool = True  # in the steps
+    sorts: bool = True  # lists as they are asked for, rather than oldest first
     metadata: str = "metadata"  # the name it has in lists; "": metadata are not kept
     lists_calls: bool = True  # required_action is there while the run waits
     api_version: str = ""  # what ?api-version must be
@@ -86,6 +87,7 @@ DIFFERENCES = {
     "no cancel": Ways(cancels=False),
     "no steps": Ways(has_steps=False),
     "steps without outputs": Ways(shows_outputs=False),
+    "lists in one order": Ways(sorts=False, times="floats"),
     "metadata under another name": Ways(metadata="metadata_"),
     "metadata that are not kept": Ways(metadata=""),
     "calls listed in the steps only": Ways(lists_calls=False),

@@ -17,7 +17,7 @@ from tests import factories
 from tests.assistants.runtimes.assisting import SEND, over_assistants
 from tests.assistants.runtimes.responding import look, planned, said
 from tests.foreign.assistants_server import FakeAssistants
-from tests.foreign.assistants_ways import DIFFERENCES, OPEN_ASSISTANT, Ways, losing
+from tests.foreign.assistants_ways import DIFFERENCES, OPEN_ASSISTANT, REFERENCE, Ways, losing
 from tests.servers import AsgiServer
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
@@ -140,7 +140,9 @@ class TestInANewThread:
 
 
 class TestWhileAnotherRunHoldsTheThread:
-    @pytest.mark.parametrize("ways", [Ways(), Ways(locks=False), OPEN_ASSISTANT], ids=str)
+    @pytest.mark.parametrize(
+        "ways", [REFERENCE, Ways(locks=False), OPEN_ASSISTANT], ids=["lock", "no lock", "Open Assistant API"]
+    )
     def test_it_waits_its_turn_and_says_nothing(
         self, assistant: Assistant, fake: FakeAssistants, ways: Ways
     ) -> None:
@@ -195,6 +197,7 @@ class TestWhileAnotherRunHoldsTheThread:
         fake.threads.clear()
         with pytest.raises(runtimes.Gone, match="No thread found"):
             actions.start(planned(assistant, thread_id=before.thread_id))
+        assert list(fake.assistants) == [before.remote_assistant_id]
 
 
 class TestItsAssistant:
