@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 from cryptography.fernet import InvalidToken
 from django.db import IntegrityError, transaction
@@ -23,6 +24,8 @@ Protocol = Connection.Protocol
 # by the names of the model's fields
 Wanted = Mapping[str, Any]
 
+KEY_OF_ANOTHER = "The API key was for another server: enter it again."
+DEFAULT_PORTS = {"http": 80, "https": 443}
 SECRETS = ("api_key", "webhook_secret")
 NEEDED = {
     Protocol.CHAT_COMPLETIONS: ("base_url", "model"),
@@ -42,7 +45,7 @@ def create_connection(wanted: Wanted, *, by: User) -> Connection:
 
 
 def change_connection(connection: Connection, wanted: Wanted, *, by: User) -> Connection:
-    """What `wanted` does not name stays as it is; an empty secret is cleared."""
+    """What `wanted` does not name stays as it is, save a key for another server; an empty secret is cleared."""
     check_administer(by)
     with _one_of_a_name(wanted), transaction.atomic():
         row = Connection.objects.select_for_update(no_key=True).filter(pk=connection.pk).first()
@@ -66,6 +69,8 @@ def write_connection(row: Connection, wanted: Wanted) -> list[Entry]:
     if wrong := list(objections(row, wanted)):
         raise Invalid({"field": name, "code": "bad", "message": f"{name} {text}."} for name, text in wrong)
     created, moved = row._state.adding, _moves(row, wanted)
+    if lost := _loses_key(row, wanted):
+        wanted = {**wanted, "api_key": ""}
     plain = {name: value for name, value in wanted.items() if name not in SECRETS}
     changes = {name: value for name, value in plain.items() if created or getattr(row, name) != value}
     secrets = [name for name in SECRETS if name in wanted and wanted[name] != secret_of(row, name)]
@@ -82,6 +87,8 @@ def write_connection(row: Connection, wanted: Wanted) -> list[Entry]:
         _begin_anew(row)
     action = Event.Action.CONNECTION_CREATED if created else Event.Action.CONNECTION_CHANGED
     told = {"connection": row.pk, "name": row.name} | changes | {f"{name}_changed": True for name in secrets}
+    if lost:
+        told["api_key_cleared"] = KEY_OF_ANOTHER
     return [Entry(action, Subject(), told)]
 
 
@@ -101,6 +108,18 @@ def _moves(row: Connection, wanted: Wanted) -> bool:
     return (
         not row._state.adding and new != row.protocol and not (row.is_embedded and new in Connection.EMBEDDED)
     )
+
+
+def _loses_key(row: Connection, wanted: Wanted) -> bool:
+    """A stored key goes to the server that it was entered for, or whoever moves the address could read it."""
+    if not row.api_key_encrypted or "api_key" in wanted:
+        return False
+    return _origin(wanted.get("base_url", row.base_url)) != _origin(row.base_url)
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS.get(parts.scheme)
 
 
 def _begin_anew(row: Connection) -> None:

@@ -63,7 +63,8 @@ HOLD_POLICIES = {
 }
 HINTS = {
     "name": "Documents for provisioning find the connection by this name.",
-    "base_url": "Up to the part that all its addresses share, such as https://api.openai.com/v1.",
+    "base_url": "Up to the part that all its addresses share, such as https://api.openai.com/v1. "
+    "Moving to another server clears the API key.",
     "api_version": "Sent as ?api-version=… with every request, as Azure wants it. Empty: not sent.",
     "api_key": "Kept encrypted and shown never again. Empty: none is sent.",
     "model": "As the server calls it.",

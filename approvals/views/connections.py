@@ -14,7 +14,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from approvals import actions
-from approvals.actions.connections import SECRETS, secret_of, why_kept
+from approvals.actions.connections import KEY_OF_ANOTHER, SECRETS, secret_of, why_kept
 from approvals.errors import DomainError, NotPermitted
 from approvals.forms import SECRETS_OF, ConnectionForm, SecretForm
 from approvals.permissions import check_administer
@@ -76,8 +76,12 @@ def connection(request: Request, pk: str) -> HttpResponse:
     _administrators_only(request)
     row = get_object_or_404(Connection, pk=pk)
     form = ConnectionForm(request.POST or None, row=row)
-    if form.is_valid() and _saved(form, lambda: actions.change_connection(row, form.wanted, by=request.user)):
+    if form.is_valid() and (
+        changed := _saved(form, lambda: actions.change_connection(row, form.wanted, by=request.user))
+    ):
         toast(request, "Saved. Runs that are under way go on with it at their next step.")
+        if row.api_key_encrypted and not changed.api_key_encrypted:
+            complain(request, KEY_OF_ANOTHER)
         return redirect("connection", pk)
     return page(
         request,

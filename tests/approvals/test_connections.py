@@ -91,6 +91,51 @@ def test_a_secret_is_replaced_and_cleared_and_never_logged(model: Connection, ad
     assert "sk-" not in json.dumps(list(Payload.objects.values_list("body", flat=True)))
 
 
+ELSEWHERE = ["https://evil.example/v1", "http://models.example/v1", "https://models.example:8443/v1"]
+
+
+class TestAnotherServer:
+    """Else whoever changes an address could have the key sent to a server of their own."""
+
+    @pytest.mark.parametrize("base_url", ELSEWHERE)
+    def test_the_key_is_not_taken_along(self, model: Connection, administrator: User, base_url: str) -> None:
+        changed = actions.change_connection(model, {"base_url": base_url}, by=administrator)
+        changed.refresh_from_db()
+        assert (changed.base_url, changed.api_key_encrypted) == (base_url, "")
+        (told,) = events("connection.changed")
+        assert told["api_key_changed"] is True
+        assert told["api_key_cleared"] == "The API key was for another server: enter it again."
+
+    @pytest.mark.parametrize("key", ["sk-first", "sk-second", ""])
+    def test_one_that_is_given_with_the_address_counts(
+        self, model: Connection, administrator: User, key: str
+    ) -> None:
+        wanted = {"base_url": ELSEWHERE[0], "api_key": key}
+        assert actions.change_connection(model, wanted, by=administrator).api_key == key
+        assert "api_key_cleared" not in events("connection.changed")[0]
+
+    @pytest.mark.parametrize("path", ["https://models.example/v2", "https://MODELS.example:443/v1"])
+    def test_another_address_on_the_same_server_keeps_it(
+        self, model: Connection, administrator: User, path: str
+    ) -> None:
+        assert actions.change_connection(model, {"base_url": path}, by=administrator).api_key == "sk-first"
+
+    def test_nor_by_way_of_no_address_at_all(self, model: Connection, administrator: User) -> None:
+        script = {"protocol": "scripted", "script": [{"say": "hi"}], "base_url": ""}
+        assert actions.change_connection(model, script, by=administrator).api_key == ""
+
+    def test_also_one_that_nobody_can_read_goes(
+        self, model: Connection, administrator: User, settings: Any
+    ) -> None:
+        settings.SECRET_KEY = "another"
+        changed = actions.change_connection(model, {"base_url": ELSEWHERE[0]}, by=administrator)
+        assert secret_of(changed, "api_key") == ""
+
+    def test_without_a_key_nothing_is_said_of_it(self, far: Connection, administrator: User) -> None:
+        actions.change_connection(far, {"base_url": ELSEWHERE[0]}, by=administrator)
+        assert not events("connection.changed")[0].keys() & {"api_key_changed", "api_key_cleared"}
+
+
 def test_a_secret_that_nobody_can_read_any_more_can_be_replaced(
     model: Connection, administrator: User, settings: Any
 ) -> None:

@@ -222,6 +222,17 @@ def test_what_is_not_mentioned_is_left_alone() -> None:
     assert Event.objects.count() == events
 
 
+def test_a_connection_that_moves_to_another_server_needs_its_key_said_again() -> None:
+    provision(GOOD)
+    moved = {"name": "far", "base_url": "https://other.example/v1"}
+    provision(only("connections", moved | {"api_key": "sk-secret-of-the-far-side"}))
+    assert Connection.objects.get(name="far").api_key == "sk-secret-of-the-far-side"
+    provision(only("connections", moved | {"base_url": "https://third.example/v1"}))
+    assert Connection.objects.get(name="far").api_key == ""
+    told = Payload.objects.get(event=Event.objects.latest("seq")).body or {}
+    assert told["api_key_cleared"] == "The API key was for another server: enter it again."
+
+
 def test_null_takes_the_assistant_from_a_mailbox_and_the_connection_from_an_assistant() -> None:
     provision(GOOD)
     support = {"address": "support@acme.test", "assistant": None, "on_inbound": "notify"}

@@ -249,6 +249,15 @@ class TestThePageOfOne:
         assert "Saved." in press(ada, path(far), **settings_of(far))
         assert not Event.objects.filter(action="connection.changed").exists()
 
+    def test_a_key_for_another_server_is_asked_for_again(self, ada: Client, far: Connection) -> None:
+        page = press(ada, path(far), **settings_of(far, base_url="https://other.example/v1"))
+        assert "The API key was for another server: enter it again." in page
+        assert page.count("Set</button>") == 1
+        far.refresh_from_db()
+        assert (far.api_key, far.webhook_secret) == ("", SIGNING)
+        page = press(ada, path(far), **settings_of(far, base_url="https://third.example/v1"))
+        assert "enter it again" not in page
+
     def test_what_is_changed_there_is_changed(self, ada: Client, far: Connection) -> None:
         rows = {"asked": ["large", "tiny", ""], "served": ["", "small", ""]}
         page = press(ada, path(far), **settings_of(far, **rows))
