@@ -11,6 +11,7 @@ from django.contrib.auth.forms import AuthenticationForm
 from approvals.actions.connections import NEEDED, SECRETS
 from approvals.provisioning.shape import COLUMNS, FIELDS, REFUSED, Refused, parse_json
 from assistants.models import Assistant, Connection, Scope
+from assistants.runtimes import ids
 from mailboxes.models import Mailbox, OversightMode
 
 
@@ -85,8 +86,8 @@ class AdoptForm(forms.Form):
     """A run by the ids that its server gave it."""
 
     assistant = forms.ModelChoiceField(Assistant.objects.none(), empty_label=None)
-    thread_id = forms.CharField(max_length=200, label="Thread")
-    run_id = forms.CharField(max_length=200, label="Run")
+    thread_id = forms.CharField(max_length=200, label="Thread", validators=[ids.check])
+    run_id = forms.CharField(max_length=200, label="Run", validators=[ids.check])
 
     def __init__(self, *args: Any, assistants: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -13,6 +13,7 @@ from approvals import wire
 from approvals.gate import Context
 from assistants import tools
 from assistants.models import Run
+from assistants.runtimes import ids
 from mailboxes.envelope import Draft
 from mailboxes.models import Email, OversightMode
 
@@ -235,8 +236,8 @@ class RunQuery(PageQuery):
 
 
 class AdoptRequest(serializers.Serializer[Any]):
-    thread_id = StringField(max_length=200)
-    run_id = StringField(max_length=200)
+    thread_id = StringField(max_length=200, allow_blank=False, validators=[ids.check])
+    run_id = StringField(max_length=200, allow_blank=False, validators=[ids.check])
     # the name or id of the assistant's connection; another is refused
     connection = StringField(required=False, max_length=200)
 

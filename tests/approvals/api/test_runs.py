@@ -127,6 +127,19 @@ def test_a_caller_hands_its_run_over(agent: Caller, assistant: Assistant, mailbo
     assert agent.post("/v1/runs", ADOPTED).json()["id"] == run.pk
 
 
+@pytest.mark.parametrize(
+    "bad", ["", ".", "..", "a/b", "a b", "a\t", "a\n", "\x00", "\ud800", "\x1b", "\u2028", "\x85", "x" * 201]
+)
+@pytest.mark.parametrize("name", ["thread_id", "run_id"])
+def test_what_is_no_id_is_asked_of_no_server(
+    agent: Caller, assistant: Assistant, name: str, bad: str
+) -> None:
+    assistant.connection = factories.a_connection(protocol="assistants", base_url="http://127.0.0.1:1/v1")
+    assistant.save()
+    answer = agent.post("/v1/runs", ADOPTED | {name: bad})
+    assert (answer.status_code, answer.json()["field"]) == (400, name)
+
+
 def test_what_cannot_be_adopted_is_refused_with_a_sentence(
     agent: Caller, stranger: Caller, assistant: Assistant
 ) -> None:

@@ -204,6 +204,14 @@ class TestAdopting:
         with far_side.fault(fault):
             assert says[fault] in press(rita, "/runs/adopt", **form)
 
+    @pytest.mark.parametrize("bad", [".", "..", "a/b", "a b", "a\x1bb"])
+    @pytest.mark.parametrize("name", ["thread_id", "run_id"])
+    def test_what_is_no_id_is_asked_of_no_server(
+        self, rita: Client, foreign: Assistant, name: str, bad: str
+    ) -> None:
+        form = {"assistant": foreign.pk, "thread_id": "thread_theirs", "run_id": "run_theirs", name: bad}
+        assert "This is not an id as run servers make them." in press(rita, "/runs/adopt", **form)
+
     def test_without_an_assistant_there_is_nothing_to_adopt_for(self, rita: Client) -> None:
         assert "There is no assistant to adopt a run for" in shown(rita, "/runs/adopt")
 
