@@ -226,10 +226,7 @@ def plan_follow_up(run: Run, told: Mapping[str, str]) -> Run:
             prompt=prompt,
             follows=run,
             connection=run.connection,
-            **{
-                name: getattr(run, name)
-                for name in ("thread_id", "conversation_id", "mailbox_id", "email_id")
-            },
+            **{name: getattr(run, name) for name in INHERITED},
         )
     else:
         planned.prompt = f"{planned.prompt}\n{lines}"
@@ -252,6 +249,7 @@ def note(run: Run) -> bool:
 
 def alert(run: Run, why: str) -> bool:
     """Something that a person should look at; empty: no more. True if that is new."""
-    if run.alert == why[:1000]:
-        return False
-    return bool(Run.objects.filter(pk=run.pk).exclude(alert=why[:1000]).update(alert=why[:1000]))
+    why = why[:1000]
+    is_new = Run.objects.filter(pk=run.pk).exclude(alert=why).update(alert=why)
+    run.alert = why
+    return bool(is_new)

@@ -116,8 +116,7 @@ def _give_away(run: Run, snapshot: Snapshot) -> None:
     if not snapshot.asked or run.driver != Run.Driver.COUNTERSEAL:
         return
     waiting = run.calls.filter(output=None, settled="").exclude(call_id__in=snapshot.asked)
-    if waiting.update(settled=ToolCall.Settled.ELSEWHERE):
-        run.alert = CONFLICT
+    waiting.update(settled=ToolCall.Settled.ELSEWHERE)
 
 
 def _update(run: Run, snapshot: Snapshot, *, act: bool) -> None:

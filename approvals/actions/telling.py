@@ -6,7 +6,8 @@ A run that its caller drives is answered by its caller, who polls or takes a web
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -23,7 +24,9 @@ from audit.log import Entry, Subject
 from audit.models import Event
 
 BY = "system:driver"
-UNDECIDED = (Status.PENDING, Status.DEFERRED)
+ON_ITS_WAY = (Status.APPROVED, Status.SCHEDULED, Status.SENDING)
+# the tools whose calls become mail
+MAILING = ("send_email", "reply_email")
 
 
 def tell(message: OutboundMessage) -> list[Entry]:
@@ -45,8 +48,16 @@ def _is_news(call: ToolCall, output: Output) -> bool:
     """The run was told something else before, and nobody else took the call over."""
     if call.settled == ToolCall.Settled.ELSEWHERE:
         return False
-    before = json.loads(call.output or "{}")
-    return call.is_provisional or before.get("sent") != output["sent"]
+    return call.is_provisional or _told_as_sent(call) != output["sent"]
+
+
+def _told_as_sent(call: ToolCall) -> Any:
+    """What the run heard of it; a caller that drove the run before us may have said anything."""
+    try:
+        told = json.loads(call.output or "{}")
+    except (ValueError, RecursionError):
+        return None
+    return told.get("sent") if isinstance(told, dict) else None
 
 
 def follow_up(run: Run, told: Mapping[str, str]) -> list[Entry]:
@@ -54,6 +65,26 @@ def follow_up(run: Run, told: Mapping[str, str]) -> list[Entry]:
     planned = assistant_actions.plan_follow_up(run, told)
     outbox.enqueue(OutboxEntry.Kind.START_RUN, planned.pk)
     return [plan_entry(planned, follows=run.run_id or run.pk, calls=list(told))]
+
+
+def follow_up_gone(run: Run, calls: Iterable[ToolCall]) -> list[Entry]:
+    """Tell elsewhere what became of the mail of `calls`, whose outputs the run can't take any more.
+
+    Not of what it read, which tells nobody anything; nor of what another follow-up tells already or will.
+    """
+    told = {
+        call.call_id: _news_of(run, call)
+        for call in calls
+        if call.name in MAILING and not call.is_provisional and call.follow_up_id is None
+    }
+    return follow_up(run, told) if told else []
+
+
+def _news_of(run: Run, call: ToolCall) -> str:
+    """What came of the call's mail by now; its output, if it made none."""
+    message = run.messages.filter(email__tool_call_id=call.call_id).first()
+    now = outcome(message) if message else None
+    return assistant_actions.as_output(now) if now else call.output or ""
 
 
 def plan_entry(run: Run, **details: object) -> Entry:
@@ -80,7 +111,7 @@ def answer_undecided(run: Run) -> None:
 def _comes_soon(run: Run, message: OutboundMessage) -> bool:
     """Where each hold is answered at once, what is decided is not held: its outcome is a moment away."""
     at_once = run.connection and run.connection.hold_policy == Connection.HoldPolicy.PENDING_NOW
-    return bool(at_once) and message.status not in UNDECIDED
+    return bool(at_once) and message.status in ON_ITS_WAY
 
 
 def _answer_for_now(run: Run, call: ToolCall, message: OutboundMessage) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import transaction
+from django.db.models import Q
 
 from approvals import gate
 from approvals.actions.telling import about_run
@@ -10,8 +11,8 @@ from approvals.errors import Conflict, DomainError, Invalid, NotFound
 from approvals.models import User
 from approvals.permissions import check_adopt
 from assistants import polling, runtimes
-from assistants.models import ApiKey, Assistant, Run
-from assistants.observe import observe
+from assistants.models import ApiKey, Assistant, Connection, Run
+from assistants.observe import OWN_ROW, observe
 from audit import log
 from audit.log import Entry
 from audit.models import Event
@@ -33,11 +34,16 @@ def adopt(assistant: Assistant, *, thread_id: str, run_id: str, by: User | ApiKe
         raise _unknown(run_id, thread_id)
     if run and run.driver == Run.Driver.COUNTERSEAL:
         return run
+    _check_alone(assistant, thread_id, run_id)
     seen = _look(assistant, run, thread_id, run_id)
     with transaction.atomic():
-        # a send for one of its calls waits here, and then finds the run
-        Assistant.objects.select_for_update(no_key=True).get(pk=assistant.pk)
-        run = observe(assistant, Run.Driver.CALLER, seen) if seen else run
+        _lock(assistant)
+        _check_alone(assistant, thread_id, run_id)
+        if seen:
+            # one that we began ourselves, and whose answer was lost, is ours already
+            ours = Run.objects.filter(assistant=assistant, pk=seen.metadata.get(OWN_ROW, ""), run_id="")
+            driver = Run.Driver.COUNTERSEAL if ours.exists() else Run.Driver.CALLER
+            run = observe(assistant, driver, seen)
         run = _take_over(run) if run else None
         if run is None:
             raise _unknown(run_id, thread_id)
@@ -45,6 +51,25 @@ def adopt(assistant: Assistant, *, thread_id: str, run_id: str, by: User | ApiKe
         polling.ask_again(run)
         log.record(Entry(Event.Action.RUN_ADOPTED, about_run(run), {"run": run.pk}), *linked, by=by.actor)
     return run
+
+
+def _lock(assistant: Assistant) -> None:
+    """Adoptions on one connection come one after another; a send for a call waits, and then finds the run."""
+    Connection.objects.select_for_update(no_key=True).filter(pk=assistant.connection_id).first()
+    Assistant.objects.select_for_update(no_key=True).get(pk=assistant.pk)
+
+
+def _check_alone(assistant: Assistant, thread_id: str, run_id: str) -> None:
+    """The connection's key reaches the runs of all its assistants, and each sees its own only.
+
+    One driver to a thread, too: under another id the run may be one that we drive already.
+    """
+    there = Run.objects.filter(Q(thread_id=thread_id) | Q(run_id=run_id), connection=assistant.connection_id)
+    if there.exclude(assistant=assistant).exists():
+        raise _unknown(run_id, thread_id)
+    others = there.driven().filter(ended_at=None).exclude(run_id__in=(run_id, ""))
+    if other := others.first():
+        raise Conflict(f"Counterseal drives {other} in this thread already.", "thread_driven")
 
 
 def _unknown(run_id: str, thread_id: str) -> NotFound:

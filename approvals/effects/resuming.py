@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from django.db import transaction
 
 from approvals.actions.runs import raise_alert
-from approvals.actions.telling import BY, about_run, follow_up
+from approvals.actions.telling import BY, about_run, follow_up_gone
 from approvals.models import OutboxEntry
 from approvals.outbox import TryAgain
 from assistants import actions as assistant_actions
 from assistants import polling, runtimes
 from assistants.models import Run, ToolCall
+from assistants.observe import CONFLICT
 from assistants.reconcile import judge
 from audit import log
 from audit.log import Entry
@@ -25,6 +26,7 @@ from audit.prepared import Rows, Slot
 
 # a few failures are everyday life; after these a person should know
 PATIENCE = 5
+NOT_HANDED_OVER = "The outputs could not be handed over"
 
 Settled = ToolCall.Settled
 WORDS = {
@@ -51,6 +53,7 @@ def resume_run(promise: OutboxEntry) -> None:
         _resume(run, calls, whole=not still_open, tried=promise.attempts > 1)
     except runtimes.Gone as error:
         _settle(assistant_actions.lose(run, str(error)), calls, Settled.GONE)
+        polling.ask_again(run)  # its end is noted, and wakes whatever waits for its thread
     except (runtimes.Refused, runtimes.Unreachable) as error:
         _note_failure(run, promise.attempts, error)
         raise TryAgain(str(error), getattr(error, "pause", None)) from error
@@ -61,9 +64,9 @@ def _note_failure(run: Run, attempt: int, error: Exception) -> None:
     with transaction.atomic():
         log.record(Entry(Event.Action.RUN_DELAYED, about_run(run), details), by=BY)
     if isinstance(error, runtimes.Refused):
-        raise_alert(run, f"The outputs cannot be handed over: {error}")
+        raise_alert(run, f"{NOT_HANDED_OVER}: {error}")
     elif attempt >= PATIENCE:
-        raise_alert(run, f"The outputs could not be handed over: {error}")
+        raise_alert(run, f"{NOT_HANDED_OVER} in {attempt} attempts: {error}")
 
 
 def _resume(run: Run, calls: list[ToolCall], *, whole: bool, tried: bool) -> None:
@@ -115,10 +118,10 @@ def _settle(run: Run, calls: Sequence[ToolCall], settled: Settled, status: str =
         first = assistant_actions.settle(calls, settled)
         if not first:
             return
-        told = {call.call_id: call.output or "" for call in first if not call.is_provisional}
-        # what a provisional output left open is told when it is decided
-        more = follow_up(run, told) if settled == Settled.GONE and told else []
-        conflict = settled == Settled.ELSEWHERE
-        assistant_actions.alert(run, "Somebody else answered calls of this run." if conflict else "")
+        more = follow_up_gone(run, first) if settled == Settled.GONE else []
+        if settled == Settled.ELSEWHERE:
+            assistant_actions.alert(run, CONFLICT)
+        elif run.alert.startswith(NOT_HANDED_OVER):
+            assistant_actions.alert(run, "")
         details = {"calls": [call.call_id for call in first], "outcome": settled.value, "state": status}
         log.record(Entry(WORDS[settled], about_run(run), details), *more, by=BY)

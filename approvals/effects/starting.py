@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from approvals import outbox
 from approvals.actions.inbound_runs import forget_thread, keep_thread, thread_of
+from approvals.actions.runs import raise_alert
 from approvals.actions.telling import BY, about_run
 from approvals.models import OutboxEntry
 from approvals.outbox import TryAgain
@@ -36,6 +37,9 @@ def start_run(promise: OutboxEntry) -> None:
     _wait_for_turn(run)
     try:
         _start(run)
+    except runtimes.Unauthorized as error:
+        raise_alert(run, f"It cannot be started: {error}")
+        raise TryAgain(str(error)) from error
     except runtimes.Refused as error:
         _not_started(run, str(error))
     except runtimes.Locked as error:
@@ -53,14 +57,20 @@ def start_run(promise: OutboxEntry) -> None:
 
 def _wait_for_turn(run: Run) -> None:
     thread_id = thread_of(run)
+    # first, so that whoever else waits for the thread sees this one before or behind it
+    Run.objects.filter(pk=run.pk, run_id="").update(thread_id=thread_id)
     ahead = assistant_actions.ahead_of(run, thread_id)
     if ahead:
         raise TryAgain(f"Its thread is busy with {ahead}.", TURN_PAUSE)
-    Run.objects.filter(pk=run.pk, run_id="").update(thread_id=thread_id)
 
 
 def _start(run: Run) -> None:
     started = assistant_actions.start(run)
+    if started.pk != run.pk:
+        # what it had begun is another row's by now: somebody adopted it
+        return _not_started(run, "The run that it began was adopted meanwhile.")
+    if started.alert:
+        assistant_actions.alert(started, "")
     with transaction.atomic():
         keep_thread(started.conversation_id, started)
 
@@ -78,7 +88,7 @@ def _not_started(run: Run, why: str) -> None:
         if not assistant_actions.fail_start(run, why):
             return
         if run.follows:
-            assistant_actions.alert(run.follows, f"It could not be told what became of its mail: {why}")
+            assistant_actions.alert(run.follows, f"It could not be told more: {why}")
         _promise_next(run)
         log.record(Entry(Event.Action.RUN_FAILED, about_run(run), {"error": why}), by=BY)
 

@@ -14,7 +14,8 @@ from typing import Any
 from django.db import transaction
 
 from approvals import outbox, wire
-from approvals.actions.telling import answer_undecided
+from approvals.actions.runs import raise_alert
+from approvals.actions.telling import MAILING, answer_undecided
 from approvals.errors import DomainError, Invalid, NotFound
 from approvals.gate.binding import Context
 from approvals.gate.inbound import check_inbox, read, tag
@@ -22,6 +23,7 @@ from approvals.gate.outbound import reply, send
 from approvals.models import OutboxEntry
 from assistants import actions as assistant_actions
 from assistants.models import Run, ToolCall
+from assistants.observe import CONFLICT
 from audit import log
 from audit.log import Entry, Subject
 from audit.models import Event
@@ -31,15 +33,16 @@ from mailboxes.models import Email, Mailbox
 Output = dict[str, Any]
 
 LONGEST_OUTPUTS = 200_000  # characters, of all outputs of one turn
-HELD = ("send_email", "reply_email")
 CUT = "[the rest is too long]"
 
 
 def dispatch_calls(run: Run) -> None:
     """Take every call of `run` that is still open and not yet waiting for a person."""
+    if run.calls.filter(output=None, settled=ToolCall.Settled.ELSEWHERE).exists():
+        raise_alert(run, CONFLICT)
     for call in assistant_actions.open_calls(run):
         # a read is answered even where a caller has bound a message of its own to it
-        if call.name not in HELD or not run.messages.filter(email__tool_call_id=call.call_id).exists():
+        if call.name not in MAILING or not run.messages.filter(email__tool_call_id=call.call_id).exists():
             _dispatch(run, call)
     answer_undecided(run)
     if assistant_actions.is_ready(run):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from django.db.models import Q
 
-from approvals.actions.telling import tell
+from approvals.actions.telling import MAILING, tell
 from approvals.actions.transitions import about, current
 from approvals.gate.binding import Call as Asked
 from approvals.gate.binding import call_key, fits
@@ -18,8 +18,6 @@ from audit.log import Entry
 from audit.models import Event
 from mailboxes.models import Email
 
-SENDS = ("send_email", "reply_email")
-
 
 def link_calls(run: Run, *, by: User | ApiKey) -> list[Entry]:
     """Bind to each open call of `run` the one message that was made for it; what is settled is told at once.
@@ -28,10 +26,19 @@ def link_calls(run: Run, *, by: User | ApiKey) -> list[Entry]:
     """
     told: list[Entry] = []
     for call in assistant_actions.open_calls(run):
-        message = _message_of(run, call, by) if call.name in SENDS else None
-        if message:
+        if call.name not in MAILING:
+            continue
+        if bound := run.messages.filter(email__tool_call_id=call.call_id).first():
+            told += _told_now(bound)
+        elif message := _message_of(run, call, by):
             told += _link(run, call, message)
     return told
+
+
+def _told_now(message: OutboundMessage) -> list[Entry]:
+    """A decision that is made at this moment waits here, and then finds who drives the run."""
+    OutboundMessage.objects.select_for_update(of=("self",)).get(pk=message.pk)
+    return tell(current(message))
 
 
 def _unbound(run: Run, by: User | ApiKey) -> Iterator[OutboundMessage]:
@@ -81,5 +88,5 @@ def _link(run: Run, call: ToolCall, message: OutboundMessage) -> list[Entry]:
     key = call_key(run.assistant_id, run, call.call_id)
     # adoptions of one assistant come one after another, so nobody else binds it meanwhile
     OutboundMessage.objects.filter(pk=message.pk).update(run=run, call_key=key)
-    message = current(message)
-    return [Entry(Event.Action.TOOL_LINKED, about(message), {"name": call.name}), *tell(message)]
+    linked = Entry(Event.Action.TOOL_LINKED, about(current(message)), {"name": call.name})
+    return [linked, *_told_now(message)]

@@ -14,7 +14,7 @@ from assistants.observe import Snapshot
 from assistants.runtimes.abilities import Abilities
 from assistants.runtimes.agents import AgentsRuntime
 from assistants.runtimes.assistants import AssistantsRuntime
-from assistants.runtimes.errors import Gone, Locked, NotWaiting, Refused, Unreachable
+from assistants.runtimes.errors import Gone, Locked, NotWaiting, Refused, Unauthorized, Unreachable
 from assistants.runtimes.responses import ResponsesRuntime
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Refused",
     "Runtime",
     "Snapshot",
+    "Unauthorized",
     "Unreachable",
     "of",
 ]

@@ -13,7 +13,7 @@ from cryptography.fernet import InvalidToken
 from django.conf import settings
 
 from assistants.models import Connection
-from assistants.runtimes.errors import Gone, NotWaiting, Refused, Unreachable
+from assistants.runtimes.errors import Gone, NotWaiting, Refused, Unauthorized, Unreachable
 
 TIMEOUT = 30.0  # seconds
 # some servers want no key, while the client wants one
@@ -56,7 +56,8 @@ def foreign(connection: Connection, timeout: float = TIMEOUT) -> openai.OpenAI:
     try:
         key = connection.api_key or NO_KEY
     except InvalidToken as error:
-        raise Refused(f"The key of {connection.name} cannot be read: SECRET_KEY has changed.") from error
+        why = f"The key of {connection.name} cannot be read: SECRET_KEY has changed."
+        raise Unauthorized(why) from error
     return _client(connection.base_url, key, connection.timeout or timeout, connection.api_version, "", "")
 
 
@@ -88,6 +89,8 @@ def _kind(error: openai.APIError) -> Callable[[str], Exception]:
             return NotWaiting
         case openai.APIStatusError(status_code=status) if status in BUSY or status >= 500:
             return partial(Unreachable, after=_retry_after(error))
+        case openai.AuthenticationError() | openai.PermissionDeniedError():
+            return Unauthorized
     return Refused
 
 

@@ -24,6 +24,10 @@ class Refused(Exception):
     """It will not, however often it is asked."""
 
 
+class Unauthorized(Refused):
+    """It will, once its administrator has mended the connection's key."""
+
+
 class NotWaiting(Exception):
     """The run does not ask for these outputs (any more): read it again."""
 

@@ -40,6 +40,8 @@ class FarSide:
             raise Unreachable("connection refused")
         if self._fault == "refused":
             raise runtimes.Refused("401 the key was revoked")
+        if self._fault == "unauthorized":
+            raise runtimes.Unauthorized("401 the key was revoked")
 
     def _after(self) -> None:
         if self._fault == "lost":

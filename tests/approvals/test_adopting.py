@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from django.db import connections
@@ -17,7 +18,7 @@ from approvals.errors import Conflict, DomainError, Invalid, NotFound, NotPermit
 from approvals.gate import Context
 from approvals.models import OutboundMessage, OutboxEntry, User
 from assistants.models import ApiKey, Assistant, Connection, Run
-from assistants.observe import SeenCall
+from assistants.observe import SeenCall, observe, record_outputs
 from assistants.runtimes import Snapshot
 from audit.models import Event
 from mailboxes.envelope import Draft
@@ -123,6 +124,101 @@ def test_what_was_settled_before_the_adoption_is_told_at_once(
     work()
     assert json.loads(theirs.outputs(run)["call_1"])["status"] == "rejected"
     assert OutboundMessage.objects.count() == 1
+
+
+def test_what_was_settled_while_the_caller_still_drove_the_run_is_told_too(
+    far_side: FarSide, assistant: Assistant, mailbox: Mailbox, api_key: ApiKey, reviewer: User
+) -> None:
+    """On our own server mail is bound to its run from the start, and the caller was to be the one to ask."""
+    run, message = a_callers_run(far_side, assistant, mailbox, api_key)
+    actions.reject(message, by=reviewer, reason="no")
+    effects.adopt(assistant, thread_id=run.thread_id, run_id=run.run_id, by=api_key)
+    work()
+    (output,) = far_side.outputs(run).values()
+    assert json.loads(output)["status"] == "rejected"
+
+
+@pytest.mark.parametrize("said", ["queued for approval", '"queued"', "[1]", '{"sent": "perhaps"}'])
+def test_whatever_the_caller_had_said_of_its_mail_a_decision_goes_its_way(
+    far_side: FarSide, assistant: Assistant, mailbox: Mailbox, api_key: ApiKey, reviewer: User, said: str
+) -> None:
+    run, message = a_callers_run(far_side, assistant, mailbox, api_key)
+    record_outputs(assistant, run.run_id, {run.calls.get().call_id: said})
+    inbox = SeenCall("call_2", "check_inbox", "{}")
+    observe(assistant, "caller", Snapshot(run.run_id, run.thread_id, "asst_1", "requires_action", [inbox]))
+    effects.adopt(assistant, thread_id=run.thread_id, run_id=run.run_id, by=api_key)
+    living.approved(message, reviewer)
+    tasks.deliver()
+    assert current(message).status == "sent"
+    assert Run.objects.get(follows=run).prompt.count('"status": "sent"') == 1
+
+
+def a_callers_run(
+    far_side: FarSide, assistant: Assistant, mailbox: Mailbox, key: ApiKey
+) -> tuple[Run, OutboundMessage]:
+    """A run on our own server that its caller drives, with the mail of its one call."""
+    assistant.connection = factories.a_connection([])
+    assistant.save()
+    run = living.a_waiting_run(assistant, mailbox, ("send_email", json.dumps(ARGUMENTS)), driver="caller")
+    far_side.begin(run, *run.calls.all())
+    context = Context("", run.thread_id, run.run_id, run.calls.get().call_id)
+    return run, gate.send(DRAFT, mailbox, by=key, context=context).message
+
+
+def test_another_assistants_run_is_not_there_though_the_connection_reaches_it(
+    theirs: FarSide, key: ApiKey, foreign: Assistant
+) -> None:
+    """It would be read with all that was said in it, and answered twice."""
+    adopt(key)
+    elsewhere = factories.a_mailbox()
+    other = factories.an_assistant("Other", mailboxes=[elsewhere], connection=foreign.connection)
+    reads = theirs.reads
+    with pytest.raises(NotFound):
+        adopt(factories.a_key(other, mailboxes=[elsewhere]))
+    assert theirs.reads == reads
+    assert Run.objects.count() == 1
+
+
+def test_a_thread_that_we_drive_under_another_run_is_not_driven_twice(
+    theirs: FarSide, key: ApiKey, foreign: Assistant
+) -> None:
+    adopt(key)
+    theirs.runs["run_alias"] = Snapshot(
+        "run_alias", THREAD, "asst_1", "requires_action", theirs.runs[RUN].calls
+    )
+    with pytest.raises(Conflict, match="already"):
+        effects.adopt(foreign, thread_id=THREAD, run_id="run_alias", by=key)
+
+
+def test_a_run_that_we_began_and_did_not_hear_of_is_ours_when_somebody_adopts_it(
+    far_side: FarSide, key: ApiKey, foreign: Assistant, mailbox: Mailbox, reviewer: User
+) -> None:
+    planned = actions.start_run(foreign, "Do it.", mailbox, by=reviewer)
+    with far_side.fault("lost"):
+        tasks.drain()
+        tasks.drive()
+    (seen,) = far_side.runs.values()
+    run = effects.adopt(foreign, thread_id=seen.thread_id, run_id=seen.run_id, by=key)
+    assert (run.pk, run.cause) == (planned.pk, "person")
+    work()
+    assert Run.objects.count() == 1
+
+
+def test_a_plan_whose_run_is_another_row_by_now_ends(
+    far_side: FarSide, key: ApiKey, foreign: Assistant, mailbox: Mailbox, reviewer: User
+) -> None:
+    """Its server did not say whose it is, so that it was adopted as somebody else's."""
+    planned = actions.start_run(foreign, "Do it.", mailbox, by=reviewer)
+    with far_side.fault("lost"):
+        tasks.drain()
+        tasks.drive()
+    (seen,) = far_side.runs.values()
+    far_side.runs[seen.run_id] = replace(seen, metadata={})
+    effects.adopt(foreign, thread_id=seen.thread_id, run_id=seen.run_id, by=key)
+    far_side.runs[seen.run_id] = seen
+    work()
+    planned.refresh_from_db()
+    assert (planned.status, planned.last_error) == ("failed", "The run that it began was adopted meanwhile.")
 
 
 def test_mail_that_fits_no_call_or_several_stays_as_it_is(

@@ -10,9 +10,11 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
-from approvals import actions, effects, gate, tasks
+from approvals import actions, effects, gate, outbox, tasks
+from approvals.actions.inbound_runs import keep_thread
 from approvals.actions.runs import raise_alert
 from approvals.actions.telling import answer_undecided
 from approvals.actions.transitions import current
@@ -25,7 +27,7 @@ from assistants.observe import SeenCall, observe
 from assistants.reconcile import judge
 from audit.models import Event
 from mailboxes.envelope import Draft
-from mailboxes.models import Mailbox
+from mailboxes.models import Conversation, Mailbox
 from tests import factories
 from tests.approvals import living
 from tests.approvals.far_side import FarSide
@@ -250,6 +252,16 @@ class TestDeadlines:
         work()
         assert told(far_side, run) == ["pending_approval", "sent"]
 
+    def test_pending_now_tells_of_a_delivery_in_doubt(
+        self, foreign: Assistant, mailbox: Mailbox, reviewer: User, far_side: FarSide
+    ) -> None:
+        run = a_run(foreign, mailbox, far_side, SEND)
+        living.in_doubt(held()[0], reviewer)
+        Connection.objects.update(hold_policy="pending_now")
+        Run.objects.update(sync_due_at=timezone.now())
+        work()
+        assert told(far_side, run) == ["delivery_unknown"]
+
     def test_at_the_deadline_what_is_on_its_way_or_in_doubt_is_told_as_that(
         self, foreign: Assistant, mailbox: Mailbox, reviewer: User, far_side: FarSide
     ) -> None:
@@ -335,6 +347,42 @@ class TestGone:
         assert len(far_side.started) == 1
         assert run.calls.get().settled == "gone"
         assert far_side.reads <= reads + 6  # the follow-up's; nobody asks for what is gone
+
+    def test_a_read_that_was_not_heard_is_no_news(
+        self, foreign: Assistant, mailbox: Mailbox, far_side: FarSide
+    ) -> None:
+        """A follow-up about it might read again, and expire again, without end."""
+        run = living.a_waiting_run(foreign, mailbox, INBOX)
+        far_side.begin(run, *run.calls.all())
+        tasks.sync_runs()
+        far_side.becomes(run, "expired")
+        work()
+        assert run.calls.get().settled == "gone"
+        assert events(Event.Action.RUN_GONE) == 1
+        assert far_side.started == []
+
+    def test_a_follow_up_tells_how_it_is_by_now_once_for_each_call(
+        self, foreign: Assistant, mailbox: Mailbox, reviewer: User, far_side: FarSide,
+        smtp_server: RecordingServer,
+    ) -> None:  # fmt: skip
+        """It failed, and before the run could hear that, a person had it sent; then the run expired."""
+        run = a_run(foreign, mailbox, far_side, SEND, OTHER)
+        first, second = held()
+        first = living.failed(first, reviewer)
+        actions.retry(first, by=reviewer, digest=first.digest)
+        OutboxEntry.objects.filter(done_at=None).update(due_at=timezone.now(), leased_until=None)
+        tasks.deliver()
+        assert current(first).status == "sent"
+        far_side.becomes(run, "expired")
+        actions.reject(second, by=reviewer, reason="no")
+        for _ in range(3):
+            work()
+            for seen in list(far_side.runs.values()):
+                far_side.becomes(
+                    Run(run_id=seen.run_id), "expired" if seen.run_id == run.run_id else "completed"
+                )
+        prompts = "".join(prompt for _, prompt in far_side.started)
+        assert (prompts.count('"sent"'), prompts.count("rejected"), prompts.count("failed")) == (2 + 1, 1, 0)
 
     def test_a_start_that_was_refused_and_heard_all_the_same_is_no_failure(
         self, foreign: Assistant, mailbox: Mailbox, reviewer: User, far_side: FarSide,
@@ -548,6 +596,24 @@ class TestReconciliation:
         assert run.calls.get().settled == "gone"
         assert len(far_side.started) == 1
 
+    def test_a_call_that_somebody_else_answered_holds_up_no_other(
+        self, foreign: Assistant, mailbox: Mailbox, reviewer: User, far_side: FarSide
+    ) -> None:
+        run = a_run(foreign, mailbox, far_side, SEND)
+        far_side.journal.append((run.run_id, run.calls.get().call_id, '"theirs"'))
+        far_side.becomes(run, "requires_action", SeenCall("call_new", *OTHER))
+        work()
+        run.refresh_from_db()
+        assert run.alert.startswith("Somebody else")
+        actions.reject(held()[1], by=reviewer, reason="no")
+        work()
+        assert json.loads(far_side.outputs(run)["call_new"])["status"] == "rejected"
+        run.refresh_from_db()
+        assert run.alert.startswith("Somebody else")  # the next success does not take it away
+        actions.reject(held()[0], by=reviewer, reason="no")
+        work()
+        assert len(far_side.journal) == 2
+
     @pytest.mark.parametrize("fault", ["refused", "down"])
     def test_a_resume_that_fails_stays_visible_and_is_never_dropped(
         self, foreign: Assistant, mailbox: Mailbox, reviewer: User, far_side: FarSide, fault: str
@@ -688,6 +754,45 @@ class TestTurns:
         work()
         assert Run.objects.filter(status="failed").count() == 1
         assert len(far_side.started) == 1
+
+    def test_a_key_that_is_being_changed_loses_no_run(
+        self, answering: Assistant, mailbox: Mailbox, far_side: FarSide
+    ) -> None:
+        with far_side.fault("unauthorized"):
+            self.arrives(mailbox, "first")
+            work()
+        planned = Run.objects.get()
+        assert (planned.status, planned.alert) == (
+            "starting",
+            "It cannot be started: 401 the key was revoked",
+        )
+        work()
+        planned.refresh_from_db()
+        assert (planned.status, planned.alert) == ("queued", "")
+
+    def test_two_conversations_of_one_thread_keep_their_order_and_are_woken(
+        self, answering: Assistant, mailbox: Mailbox, far_side: FarSide
+    ) -> None:
+        run = a_run(answering, mailbox, far_side, INBOX)
+        plans: list[Run] = []
+        for subject in ("one", "two"):
+            conversation = Conversation.objects.create(mailbox=mailbox, subject=subject)
+            keep_thread(conversation, run)
+            about = {"prompt": subject, "conversation_id": conversation.pk}
+            plans.append(assistant_actions.plan_run(answering, cause=Run.Cause.INBOUND, **about))
+            with transaction.atomic():
+                outbox.enqueue(OutboxEntry.Kind.START_RUN, plans[-1].pk)
+        tasks.drain()
+        tasks.drive()
+        starts = OutboxEntry.objects.filter(kind="start_run", done_at=None)
+        starts.update(due_at=timezone.now() + timedelta(minutes=1))
+        far_side.becomes(run, "completed")
+        Run.objects.filter(pk=run.pk).update(sync_due_at=timezone.now())
+        tasks.sync_runs()
+        assert [entry.ref for entry in starts.filter(due_at__lte=timezone.now())] == [plans[0].pk]
+        starts.filter(ref=plans[1].pk).update(due_at=timezone.now())
+        work()
+        assert far_side.started == [(run.thread_id, "one")]
 
     def test_a_thread_that_is_gone_is_begun_anew(
         self, answering: Assistant, mailbox: Mailbox, far_side: FarSide, monkeypatch: pytest.MonkeyPatch
