@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from typing import TypeVar
 
 from django.db import transaction
 from django.utils import timezone
@@ -19,8 +21,11 @@ from assistants.models import Run
 from audit import log, nudge
 from audit.log import Entry
 from audit.models import Event
+from mailboxes.models import Email
 
 logger = logging.getLogger("counterseal.sweep")
+
+Late = TypeVar("Late", OutboundMessage, Email)
 
 UNREADABLE = "The run cannot be read"
 
@@ -30,7 +35,18 @@ def sweep() -> int:
     now = timezone.now()
     _wake(now)
     late = OutboundMessage.objects.overdue(now).select_related("email__mailbox")[:500]
-    return sum(map(actions.expire, late)) + sum(map(actions.expire_inbound, overdue_inbound(now)))
+    return _each(actions.expire, late) + _each(actions.expire_inbound, overdue_inbound(now))
+
+
+def _each(expire: Callable[[Late], bool], late: Iterable[Late]) -> int:
+    """How many expired. One that can't keeps no other from it."""
+    expired = 0
+    for one in late:
+        try:
+            expired += expire(one)
+        except Exception:
+            logger.exception("%s could not expire", one.pk)
+    return expired
 
 
 def _wake(now: datetime) -> None:
@@ -46,31 +62,37 @@ def sync_runs() -> int:
     while run := polling.claim_due(timezone.now()):
         done += 1
         try:
-            _sync(run)
-        except assistant_actions.Overtaken:
-            continue
-        except runtimes.Unreachable as error:
-            polling.put_off(run, str(error))
-        except runtimes.Refused as error:
-            polling.put_off(run, str(error))
-            raise_alert(run, f"{UNREADABLE}: {error}")
+            _look(run)
         except Exception as error:
             logger.exception("run %s could not be read", run.pk)
             polling.put_off(run, f"{type(error).__name__}: {error}")
     return done
 
 
-def _sync(run: Run) -> None:
+def _look(run: Run) -> None:
+    try:
+        _sync(run)
+    except assistant_actions.Overtaken:
+        pass  # whoever was faster sets the next look
+    except runtimes.Unreachable as error:
+        polling.put_off(run, str(error), error.pause)
+    except runtimes.Refused as error:
+        polling.put_off(run, str(error))
+        raise_alert(run, f"{UNREADABLE}: {error}")
+
+
+def _sync(leased: Run) -> None:
     """Runs that their caller drives are only followed in the log: their far side is our own server."""
+    run = leased
     if run.driver == Run.Driver.COUNTERSEAL and not run.has_ended:
-        run = assistant_actions.sync_run(run)
+        run = assistant_actions.sync_run(leased)
         if run.alert.startswith(UNREADABLE):
             assistant_actions.alert(run, "")
         gate.dispatch_calls(run)
     _note(run)
     if run.has_ended:
         effects.promise_next(run)
-    polling.synced(run)
+    polling.synced(leased, run)
 
 
 NOTED = {
