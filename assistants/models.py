@@ -315,7 +315,8 @@ class Run(models.Model):
     start_key = models.CharField(max_length=80, unique=True, null=True)
     # set before the far side is asked for it the first time; from then on its prompt is fixed
     start_tried_at = models.DateTimeField(null=True)
-    # Responses: the newest response of the run; `run_id` is the first
+    # Responses: the newest response of the run; `run_id` is the first.
+    # Agents: the newest turn that its session had before it
     latest_id = models.CharField(max_length=200, blank=True)
     # as the far side reports it; null where runs don't expire
     expires_at = models.DateTimeField(null=True)

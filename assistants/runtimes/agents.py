@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import chain, islice
+from itertools import chain, islice, takewhile
 from typing import Any, cast
 
 import openai
@@ -60,7 +60,7 @@ class AgentsRuntime:
     def start(self, run: Run, *, again: bool) -> Snapshot:
         try:
             with far_side():
-                turn = self._continue(run) if run.thread_id else self._begin(run, again=again)
+                turn = self._continue(run, again=again) if run.thread_id else self._begin(run, again=again)
                 return self._look(run, turn)
         except NotWaiting as error:
             raise _why_not_started(run, error) from error
@@ -96,15 +96,26 @@ class AgentsRuntime:
         found = (session for session in chain(filtered, newest) if session.metadata.get(OWN_ROW) == run.pk)
         return next(found, None)
 
-    def _continue(self, run: Run) -> Turn:
-        """Looked for first in any case: nothing but its text ties a turn to the message that began it."""
-        turn_id = self._turn_of(run)
-        if turn_id is None:
+    def _continue(self, run: Run, *, again: bool) -> Turn:
+        """Nothing but its text ties a turn to the message that began it, so what came before is noted."""
+        if again:
+            run.refresh_from_db(fields=["latest_id"])
+        if not (again and run.latest_id):
+            self._note_newest(run)
+            again = False
+        turn = self._turn_of(run) if again else None
+        if turn is None:
             self._say(run)
-            turn_id = self._turn_of(run)
-        if turn_id is None:
+            turn = self._turn_of(run)
+        if turn is None:
             raise Unreachable(f"Session {run.thread_id} has not begun a turn for the message yet.")
-        return self.sessions.turns.retrieve(turn_id, session_id=run.thread_id)
+        return turn
+
+    def _note_newest(self, run: Run) -> None:
+        """The newest turn before the message. The time would not do: the clocks of two hosts may differ."""
+        turns = self.sessions.turns.list(run.thread_id, order="desc", limit=1).data
+        run.latest_id = turns[0].id if turns else run.thread_id
+        Run.objects.filter(pk=run.pk).update(latest_id=run.latest_id)
 
     def _say(self, run: Run) -> None:
         session = self.sessions.retrieve(run.thread_id)
@@ -123,12 +134,12 @@ class AgentsRuntime:
             idempotency_key=run.pk,
         )
 
-    def _turn_of(self, run: Run) -> str | None:
-        """The newest turn that was begun with our prompt and is no other run of ours."""
-        others = Run.objects.filter(connection=run.connection, thread_id=run.thread_id).exclude(pk=run.pk)
-        taken = set(others.values_list("run_id", flat=True))
-        newest = self.sessions.items.list(run.thread_id, order="desc", limit=100).data
-        ours = (item.turn_id for item in newest if item.turn_id not in taken and _says(item, run.prompt))
+    def _turn_of(self, run: Run) -> Turn | None:
+        """The newest turn since then that was begun with our prompt."""
+        turns = islice(self.sessions.turns.list(run.thread_id, order="desc", limit=100), LOOK_AT)
+        later = {turn.id: turn for turn in takewhile(lambda turn: turn.id != run.latest_id, turns)}
+        newest = self.sessions.items.list(run.thread_id, order="desc", limit=100).data if later else ()
+        ours = (later[item.turn_id] for item in newest if item.turn_id in later and _says(item, run.prompt))
         return next(ours, None)
 
     def read(self, run: Run) -> Snapshot:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import openai
@@ -24,6 +25,8 @@ WONT = (openai.BadRequestError, openai.ConflictError, openai.UnprocessableEntity
 LOCK = re.compile(r"\bactive\b|\bin[ _]progress\b|\block|\balready (has|running)\b", re.IGNORECASE)
 # run servers whose runs bring no messages along, by the end of their host's name
 NO_ADDITIONAL_MESSAGES = ("aliyuncs.com",)
+# many servers tell whole seconds only, each by a clock of its own
+SLACK = timedelta(seconds=2)
 
 
 def begin_at_once(threads: Threads, run: Run) -> Json:
@@ -45,10 +48,11 @@ def begin(threads: Threads, run: Run, *, again: bool) -> Json:
     if found := _tagged(run, runs):
         return found
     adds = not threads.host.endswith(NO_ADDITIONAL_MESSAGES)
-    told = (again or is_new or not adds) and _is_told(threads, run)
-    if told and adds and runs and not lenient.metadata(runs[0]):
+    told = (again or is_new or not adds) and _is_told(threads, run, by_words=again or is_new)
+    since = [one for one in runs if _is_since(run, one)]
+    if told and adds and since and not lenient.metadata(since[0]):
         # no metadata are kept; but what it tells is there, and came with it or before it in a new thread
-        return runs[0]
+        return since[0]
     _check_free(run, runs)
     if not (told or adds):
         with _locking():
@@ -82,13 +86,20 @@ def _is_active(run: Json) -> bool:
     return lenient.status(run) not in Run.ENDED and (expires_at is None or expires_at > timezone.now())
 
 
-def _is_told(threads: Threads, run: Run) -> bool:
+def _is_told(threads: Threads, run: Run, *, by_words: bool) -> bool:
     """A former attempt came as far as the prompt. By its text where metadata are not kept."""
     for message in threads.messages(run.thread_id):
         tag = lenient.metadata(message).get(OWN_ROW)
-        if tag == run.pk or (not tag and lenient.said(message)["text"] == run.prompt):
+        is_same = by_words and not tag and lenient.said(message)["text"] == run.prompt
+        if tag == run.pk or (is_same and _is_since(run, message)):
             return True
     return False
+
+
+def _is_since(run: Run, made: Json) -> bool:
+    """Not from before the first attempt; where the server doesn't say when, it may be."""
+    at = lenient.moment(made.get("created_at"))
+    return at is None or run.start_tried_at is None or at >= run.start_tried_at - SLACK
 
 
 def _create(threads: Threads, run: Run, *, told: bool) -> Json:

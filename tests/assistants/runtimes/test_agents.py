@@ -187,6 +187,24 @@ class TestGoingOn:
         run = started(agent, thread_id=first.thread_id)
         assert run.run_id == far.session.turns[1]["id"]
 
+    @pytest.mark.parametrize("fault", ["", "fails_before", "loses_reply", "is_slow"])
+    def test_the_same_words_of_somebody_else_are_another_turn(
+        self, far: FakeAgents, agent: Assistant, fault: str
+    ) -> None:
+        with openai.OpenAI(base_url=far.url, api_key="k", max_retries=0) as client:
+            begun = client.beta.agents.sessions.create(
+                agent={"model": "astra"}, environment={"type": "none"}, input="Go on."
+            )
+        run = planned(agent, "Go on.", thread_id=begun.id)
+        if fault:
+            setattr(far, fault, True if fault == "is_slow" else EVENTS)
+            with pytest.raises(runtimes.Unreachable):
+                actions.start(run)
+            far.apply()
+        run = actions.start(Run.objects.select_related("assistant", "connection").get(pk=run.pk))
+        _, turn = far.session.turns
+        assert run.run_id == turn["id"]
+
     @pytest.mark.parametrize("heeds_keys", [True, False])
     def test_what_was_heard_is_not_said_twice(
         self, far: FakeAgents, agent: Assistant, first: Run, heeds_keys: bool

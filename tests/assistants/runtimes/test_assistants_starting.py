@@ -93,6 +93,22 @@ class TestWhateverTheServerAndWhicheverReplyIsLost:
         assert [of.sent["metadata"][OWN_ROW] for of in fake.runs.values()] == [before.pk, run.pk]
 
 
+@pytest.mark.parametrize("kind", ["", "refuses", "drops"])
+@pytest.mark.parametrize("times", ["seconds", "milliseconds", "text"])
+def test_where_no_metadata_are_kept_the_same_words_of_long_ago_are_no_attempt_of_ours(
+    assistant: Assistant, fake: FakeAssistants, times: str, kind: str
+) -> None:
+    fake.ways = Ways(metadata="", times=times)
+    fake.pass_time(-60)
+    before = a_thread(assistant, fake)
+    fake.pass_time(60)
+    if kind:
+        fake.fault(CREATE_RUN, kind)
+    run = look(started(planned(assistant, "Before.", thread_id=before.thread_id)))
+    assert list(fake.runs) == [before.run_id, run.run_id]
+    assert fake.said(run.thread_id) == ["Before.", "Hello.", "Before.", "All right."]
+
+
 class TestInANewThread:
     def test_the_thread_is_kept_before_its_run_is_asked_for(
         self, assistant: Assistant, fake: FakeAssistants
