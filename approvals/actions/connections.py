@@ -45,7 +45,7 @@ def create_connection(wanted: Wanted, *, by: User) -> Connection:
 
 
 def change_connection(connection: Connection, wanted: Wanted, *, by: User) -> Connection:
-    """What `wanted` does not name stays as it is, save a key for another server; an empty secret is cleared."""
+    """What `wanted` does not name stays, save the key of another server; an empty secret is cleared."""
     check_administer(by)
     with _one_of_a_name(wanted), transaction.atomic():
         row = Connection.objects.select_for_update(no_key=True).filter(pk=connection.pk).first()
