@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import time
@@ -9,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 AGAIN = 0.2  # seconds
+
+log = logging.getLogger("counterseal.deadlines")
 
 
 class Step:
@@ -32,7 +35,7 @@ class Watch:
         step = Step(time.monotonic() + seconds, cut)
         with self._changed:
             self._steps.add(step)
-            if step.due < self._looks_at:
+            if step.due < self._looks_at or not self._is_awake():
                 self._wake()
         try:
             yield
@@ -40,8 +43,12 @@ class Watch:
             with self._changed:
                 self._steps.discard(step)
 
+    def _is_awake(self) -> bool:
+        # in a forked child it is not, whatever the parent's looks at
+        return self._thread is not None and self._thread.is_alive()
+
     def _wake(self) -> None:
-        if self._thread is None or not self._thread.is_alive():  # not alive: in a forked child
+        if not self._is_awake():
             self._thread = threading.Thread(target=self._run, name="deadlines", daemon=True)
             self._thread.start()
         self._changed.notify()
@@ -60,7 +67,14 @@ class Watch:
         for step in self._steps:
             if step.due <= now:
                 step.due = now + AGAIN
-                step.cut()
+                self._cut(step)
+
+    def _cut(self, step: Step) -> None:
+        try:
+            step.cut()
+        except Exception:
+            # every other step has its deadline all the same
+            log.exception("what took too long could not be cut")
 
 
 watch = Watch()

@@ -122,6 +122,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
         # one that was not read to its end would pin what the next one gets to see
         for cursor in cursors:
             cursor.close()
-        if self.connection.in_transaction:
-            self.connection.rollback()
+        try:
+            if self.connection.in_transaction:
+                self.connection.rollback()
+            # whoever had it may have turned them off, as migrations and fixtures do
+            self.connection.execute("PRAGMA foreign_keys = ON").close()
+            # within a transaction, and while a statement is under way, that does nothing and says nothing
+            if self.connection.execute("PRAGMA foreign_keys").fetchall() != [(1,)]:
+                return False
+        except sqlite3.Error:
+            return False
         return spares.keep(self._database, self.connection)

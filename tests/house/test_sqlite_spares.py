@@ -72,6 +72,20 @@ def test_one_that_has_failed_is_not(ours: DatabaseWrapper) -> None:
         former.execute("SELECT 1")
 
 
+def test_constraints_that_were_turned_off_are_on_again(ours: DatabaseWrapper) -> None:
+    """As a migration or a fixture that fails leaves it."""
+    ours.disable_constraint_checking()
+    reopened(ours)
+    with ours.cursor() as cursor:
+        assert cursor.execute("PRAGMA foreign_keys").fetchone() == (1,)
+
+
+def test_one_that_is_broken_is_not(ours: DatabaseWrapper) -> None:
+    former = ours.connection
+    former.close()
+    assert reopened(ours) is not former
+
+
 @pytest.fixture
 def opened() -> Iterator[list[sqlite3.Connection]]:
     made = [sqlite3.connect(":memory:") for _ in range(MOST + 1)]

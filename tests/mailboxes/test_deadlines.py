@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -54,3 +56,37 @@ def test_it_watches_again_after_it_had_nothing_to_watch() -> None:
         with watch.within(0.01, cut.set):
             assert cut.wait(10)
         time.sleep(0.3)  # until it has found nothing and sleeps
+
+
+def test_what_cannot_be_cut_takes_the_deadline_from_nothing_else() -> None:
+    def odd() -> None:
+        tried.set()
+        raise RuntimeError("odd")
+
+    watch, tried, cut = Watch(), threading.Event(), threading.Event()
+    with watch.within(0.01, odd):
+        assert tried.wait(10)
+        with watch.within(0.01, cut.set):
+            assert cut.wait(10)
+
+
+FORKED = """
+import os, threading
+from mailboxes.deadlines import Watch
+
+watch, awake, cut = Watch(), threading.Event(), threading.Event()
+with watch.within(0.01, awake.set):
+    awake.wait(10)
+    with watch.within(60, lambda: None):  # once it may, the thread has set when it looks again
+        child = os.fork()
+    if not child:
+        # later than what the parent's thread, which is not here, was to look at
+        with watch.within(1, cut.set):
+            os._exit(0 if cut.wait(10) else 1)
+    os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_child_that_is_forked_during_a_step_watches_its_own() -> None:
+    # a process of its own forks: this one has threads that hold locks
+    assert subprocess.run([sys.executable, "-c", FORKED], check=False).returncode == 0
