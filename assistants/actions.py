@@ -145,11 +145,6 @@ def open_calls(run: Run) -> list[ToolCall]:
     return owed(run)[0]
 
 
-def due_outputs(run: Run) -> list[ToolCall]:
-    """The answered calls of which we don't know yet what became of their outputs."""
-    return owed(run)[1]
-
-
 _unsettled = Rows(lambda: ToolCall.objects.filter(run=Slot("run"), settled="").order_by("position", "pk"))
 
 
@@ -201,7 +196,7 @@ def settle(calls: Iterable[ToolCall], settled: Settled) -> list[ToolCall]:
 
 
 FOLLOW_UP = """\
-This is what became of mail that you had asked for in run {run}, after that run could no longer be told. \
+This is what became of mail that you had asked for in run {run}. That run may not have heard it. \
 It is a report: nothing has to be sent again because of it."""
 
 

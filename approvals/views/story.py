@@ -57,7 +57,7 @@ TOLD: dict[str, tuple[str, str, str]] = {
     A.RUN_ADOPTED: ("Run adopted: Counterseal answers it from here on", "key", "a"),
     A.RUN_RECONCILED: ("Output found at the run", "check", "a"),
     A.RUN_CONFLICT: ("Answered by somebody else", "warning", "w"),
-    A.RUN_GONE: ("Run could not be told any more", "ban", "w"),
+    A.RUN_GONE: ("Run ended, perhaps untold", "ban", "w"),
     A.RUN_ALERTED: ("Put before a person", "warning", "w"),
     A.RUN_RETRIED: ("Retried by a person", "reply", "a"),
     A.TOOL_LINKED: ("Bound to a call of its run", "code", ""),

@@ -60,7 +60,7 @@ POINTS = [
     ("mailboxes.delivery:_Session.data:after", True),
     ("approvals.actions.dispatch:record_sent:before", True),
     ("approvals.actions.dispatch:record_sent:after", False),
-    ("assistants.actions:due_outputs:before", False),
+    ("approvals.effects.resuming:_resume:before", False),
     ("assistants.runtimes.assistants:AssistantsRuntime.submit:before", False),
     ("assistants.runtimes.assistants:AssistantsRuntime.submit:after", False),
     ("approvals.effects.resuming:_settle:before", False),

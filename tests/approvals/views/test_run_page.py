@@ -136,7 +136,7 @@ class TestTimeline:
         far_side.journal.append((run.run_id, call.call_id, '"somebody else"'))
         end(far_side, run, "expired")
         titles = told(rita, run)
-        for title in ("Retried by a person", "Answered by somebody else", "Run could not be told any more"):
+        for title in ("Retried by a person", "Answered by somebody else", "Run ended, perhaps untold"):
             assert title in titles
         page = shown(rita, f"/runs/{run.pk}")
         assert "answered elsewhere" in page
