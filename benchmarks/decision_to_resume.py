@@ -91,13 +91,14 @@ def _add_phases(
         report.add(name, [end - start for start, end in zip(starts, ends, strict=True)])
 
     events = [log[run_id] for run_id, _ in decided.values()]
-    resumed = [event["run.resumed"] for event in events]
+    resumed = [event["output"] for event in events]
     add("  the decision is on record", [event["message.approved"] for event in events])
     add("  its request is answered", [made.answered_at for _, made in decided.values()])
     add("  the mail server has the mail", [mailed[f"{word}@far.example"] for word in decided])
     add("  the delivery is on record", [event["message.sent"] for event in events])
     add(RESUMED, resumed)
     add(FROM_ANSWER, resumed, after_answer=True)
+    add("  its driver has that on record", [event["run.resumed"] for event in events])
     add("  the model has the output", [asked[word] for word in decided])
 
 

@@ -19,6 +19,13 @@ from urllib.parse import urlencode, urlsplit
 from tests.processes import Up, manage
 
 MAILBOX = "support@acme.example"
+EVENTS = "SELECT run_id, action, at FROM audit_event WHERE run_id != '' ORDER BY seq"
+# set in the transaction in which the Assistants server takes the outputs, just before it is committed
+OUTPUTS = """
+    SELECT run.id, 'output', step.ended_at FROM assistants_server_step AS step
+    JOIN assistants_server_run AS run ON run.seq = step.run_id
+    WHERE step.type = 'tool_calls' AND step.ended_at IS NOT NULL ORDER BY step.seq
+"""
 
 
 def document(model_port: int) -> dict[str, Any]:
@@ -128,14 +135,11 @@ class Install:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def moments(self) -> dict[str, dict[str, float]]:
-        """For each run by its id, when the log has each of its events."""
-        path = f"file:{self.up.data / 'counterseal.sqlite3'}?mode=ro"
+        """For each run by its id: when the log has each of its events, and when it took its `output`."""
         found: dict[str, dict[str, float]] = {}
+        path = f"file:{self.up.data / 'counterseal.sqlite3'}?mode=ro"
         with closing(sqlite3.connect(path, uri=True)) as database:
-            rows = database.execute(
-                "SELECT run_id, action, at FROM audit_event WHERE run_id != '' ORDER BY seq"
-            )
-            for run_id, action, at in rows:
+            for run_id, name, at in (*database.execute(EVENTS), *database.execute(OUTPUTS)):
                 moment = datetime.fromisoformat(at).replace(tzinfo=UTC).timestamp()
-                found.setdefault(run_id, {}).setdefault(action, moment)
+                found.setdefault(run_id, {}).setdefault(name, moment)
         return found
