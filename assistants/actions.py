@@ -98,7 +98,7 @@ def sync_run(run: Run) -> Run:
         seen = runtimes.of(run).read(run)
     except runtimes.Gone as error:
         return lose(run, str(error))
-    kept = _keep(run, seen, sync_attempts=run.sync_attempts)
+    kept = _keep(run, seen, in_hand=True, sync_attempts=run.sync_attempts)
     if kept is None:
         raise Overtaken
     return kept
@@ -119,11 +119,11 @@ def see(run: Run, snapshot: runtimes.Snapshot) -> Run:
 
 
 @transaction.atomic
-def _keep(run: Run, snapshot: runtimes.Snapshot, **fence: object) -> Run | None:
+def _keep(run: Run, snapshot: runtimes.Snapshot, *, in_hand: bool = False, **fence: object) -> Run | None:
     """Only while our row still is as `fence` says: an older sight must not replace a newer one."""
     if not Run.objects.select_for_update().filter(pk=run.pk, **fence).exists():
         return None
-    return observe(run.assistant, run.driver, snapshot)
+    return observe(run.assistant, run.driver, snapshot, in_hand=in_hand)
 
 
 def _reloaded(run: Run) -> Run:

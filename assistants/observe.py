@@ -48,17 +48,18 @@ class Snapshot:
         return frozenset(call.call_id for call in self.calls) if waits else frozenset()
 
 
-def observe(assistant: Assistant, driver: str, snapshot: Snapshot) -> Run:
+def observe(assistant: Assistant, driver: str, snapshot: Snapshot, *, in_hand: bool = False) -> Run:
     """Upsert the run and its calls, never their outputs. `driver` counts for a run not seen before.
 
     The run becomes due when there is something new: to act on if we drive it, to note in the log if not.
+    `in_hand`: whoever read it does that at once, and sets the next look.
     """
     with transaction.atomic():
         run = _find(assistant, driver, snapshot) or _new(assistant, driver, snapshot)
         moved = run.status != snapshot.status and not run.has_ended
         fresh = _add_calls(run, snapshot.calls)
         _give_away(run, snapshot)
-        _update(run, snapshot, act=moved or fresh)
+        _update(run, snapshot, act=moved or fresh, in_hand=in_hand)
     return run
 
 
@@ -119,7 +120,7 @@ def _give_away(run: Run, snapshot: Snapshot) -> None:
     waiting.update(settled=ToolCall.Settled.ELSEWHERE)
 
 
-def _update(run: Run, snapshot: Snapshot, *, act: bool) -> None:
+def _update(run: Run, snapshot: Snapshot, *, act: bool, in_hand: bool) -> None:
     now, changed = timezone.now(), [*SEEN, *KEPT_BY_US]
     # nobody tells us what becomes of it, so it is looked at from the start
     begins = not run.run_id and not (run.connection and run.connection.is_embedded)
@@ -137,7 +138,7 @@ def _update(run: Run, snapshot: Snapshot, *, act: bool) -> None:
     run.updated_at = now
     if act:
         run.quiet_looks = 0
-    if act and (begins or run.has_ended or run.status == Run.Status.REQUIRES_ACTION):
+    if act and not in_hand and (begins or run.has_ended or run.status == Run.Status.REQUIRES_ACTION):
         run.sync_due_at = now
         nudge.on_commit("approvals.tasks.sync_runs")
     run.save(update_fields=changed)

@@ -12,6 +12,7 @@ from approvals.actions.transitions import current
 from approvals.models import OutboundMessage, User
 from assistants import polling, runtimes
 from assistants.models import ApiKey, Assistant, Connection, Run
+from assistants.observe import SeenCall
 from mailboxes.models import Email, Mailbox
 from tests import factories
 from tests.approvals import living
@@ -99,6 +100,20 @@ class TestLease:
             polling.ask_again(run)
             end(run)
             assert Run.objects.due(timezone.now()).get() == run
+
+
+def test_what_a_read_found_is_no_reason_to_read_again(
+    foreign: Assistant, mailbox: Mailbox, far_side: FarSide
+) -> None:
+    run = living.a_waiting_run(foreign, mailbox, SEND)
+    far_side.begin(run, *run.calls.all())
+    tasks.sync_runs()
+    far_side.becomes(run, "requires_action", SeenCall("call_new", *SEND))
+    polling.ask_again(run)
+    before = far_side.reads
+    tasks.sync_runs()
+    assert run.calls.filter(call_id="call_new").exists()
+    assert far_side.reads == before + 1
 
 
 class TestFailing:
