@@ -21,7 +21,7 @@ from tests.approvals.test_over_responses import again, begun, held, work
 from tests.assistants.runtimes.assisting import over_assistants
 from tests.faults.test_responses import worker_dies
 from tests.foreign.assistants_server import FakeAssistants
-from tests.foreign.assistants_ways import OPEN_ASSISTANT, REFERENCE, Ways
+from tests.foreign.assistants_ways import REFERENCE, Ways
 from tests.servers import RecordingServer
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
@@ -57,11 +57,7 @@ FOLLOWING_UP = [
     f"{RUNTIME}.start",
     "assistants.actions:_keep",
 ]
-WAYS = {
-    "the reference": REFERENCE,
-    "no steps": Ways(has_steps=False),
-    "Open Assistant API": OPEN_ASSISTANT,
-}
+WAYS = {"the reference": REFERENCE, "no steps": Ways(has_steps=False)}
 
 either_side = pytest.mark.parametrize("when", ["before", "after"])
 

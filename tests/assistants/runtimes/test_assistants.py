@@ -15,7 +15,7 @@ from tests.assistants.runtimes.responding import answered, look, planned, said, 
 from tests.foreign.assistants_server import KEY, FakeAssistants
 from tests.foreign.assistants_ways import AZURE, DIFFERENCES, REFERENCE, Ways
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database]
+pytestmark = pytest.mark.django_db
 
 Settled = ToolCall.Settled
 LOST = ["drops", "errs", "hangs"]

@@ -20,7 +20,7 @@ from tests.foreign.assistants_server import FakeAssistants
 from tests.foreign.assistants_ways import DIFFERENCES, OPEN_ASSISTANT, REFERENCE, Ways, losing
 from tests.servers import AsgiServer
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database]
+pytestmark = pytest.mark.django_db
 
 CREATE_RUN = "POST /threads/[^/]+/runs$"
 CREATE_THREAD = "POST /threads$"
