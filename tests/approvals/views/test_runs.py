@@ -245,7 +245,7 @@ class TestRetrying:
         with far_side.fault("refused"):
             work()
         page = shown(rita, f"/runs/{run.pk}")
-        assert "The outputs cannot be handed over: 401 the key was revoked" in page
+        assert "The outputs could not be handed over: 401 the key was revoked" in page
         assert "attempts to hand over its outputs failed" in page
         assert "the 1 output that it is owed" in page
         assert OutboxEntry.objects.filter(kind="resume_run", done_at=None).exists()
