@@ -11,7 +11,7 @@ from django.db.models import BooleanField, DateTimeField, Q
 from django.utils import timezone
 
 from assistants import runtimes
-from assistants.models import Assistant, Run, ToolCall
+from assistants.models import Assistant, Run, RunQuerySet, ToolCall
 from assistants.observe import observe
 from assistants.runtimes.abilities import OF
 from audit.prepared import Change, Rows, Slot
@@ -67,25 +67,26 @@ def _begin(run: Run) -> bool:
     return bool(first)
 
 
-def ahead_of(run: Run, thread_id: str) -> Run | None:
-    """Whose turn it is before `run`'s: a run in its thread that has not ended, or an older plan."""
-    others = Run.objects.filter(assistant=run.assistant_id).exclude(pk=run.pk)
+def _in_line(run: Run, thread_id: str) -> RunQuerySet:
+    """Its assistant's other runs in the thread, and those of the same conversation without one yet."""
     same = Q(thread_id=thread_id, connection=run.connection_id) if thread_id else Q(pk__in=())
     if run.conversation_id:
         same |= Q(conversation_id=run.conversation_id, thread_id="")
+    others = Run.objects.filter(same, assistant=run.assistant_id).exclude(pk=run.pk)
+    return others.order_by("created_at", "pk")
+
+
+def ahead_of(run: Run, thread_id: str) -> Run | None:
+    """Whose turn it is before `run`'s: a run in its thread that has not ended, or an older plan."""
     older = Q(created_at__lt=run.created_at) | Q(created_at=run.created_at, pk__lt=run.pk)
     waiting = Q(status=Run.Status.STARTING) & older
     active = ~Q(status__in=(Run.Status.STARTING, *Run.ENDED))
-    return others.filter(same, waiting | active).order_by("created_at", "pk").first()
+    return _in_line(run, thread_id).filter(waiting | active).first()
 
 
 def next_in_line(run: Run) -> Run | None:
     """The oldest plan that waits for `run`'s thread or conversation."""
-    same = Q(thread_id=run.thread_id, connection=run.connection_id) if run.thread_id else Q(pk__in=())
-    if run.conversation_id:
-        same |= Q(conversation_id=run.conversation_id)
-    plans = Run.objects.filter(same, assistant=run.assistant_id, status=Run.Status.STARTING, run_id="")
-    return plans.exclude(pk=run.pk).order_by("created_at", "pk").first()
+    return _in_line(run, run.thread_id).filter(status=Run.Status.STARTING).first()
 
 
 class Overtaken(Exception):
@@ -111,11 +112,6 @@ def lose(run: Run, why: str) -> Run:
         status=Run.Status.GONE, last_error=why[:1000], ended_at=now, updated_at=now
     )
     return _reloaded(run)
-
-
-def see(run: Run, snapshot: runtimes.Snapshot) -> Run:
-    """Keep what was seen of a run outside a lease, where it is newer by its nature."""
-    return observe(run.assistant, run.driver, snapshot)
 
 
 @transaction.atomic
@@ -208,7 +204,8 @@ def plan_follow_up(run: Run, told: Mapping[str, str]) -> Run:
 
     What becomes known before that run is first asked for is told by the same one.
     """
-    lines = "\n".join(f"- {_named(run, call_id)}: {output}" for call_id, output in told.items())
+    names = dict(run.calls.filter(call_id__in=list(told)).values_list("call_id", "name"))
+    lines = "\n".join(f"- {names[call_id]} ({call_id}): {output}" for call_id, output in told.items())
     waiting = Run.objects.select_for_update().filter(
         follows=run, cause=Run.Cause.FOLLOW_UP, status=Run.Status.STARTING, start_tried_at=None
     )
@@ -228,11 +225,6 @@ def plan_follow_up(run: Run, told: Mapping[str, str]) -> Run:
         planned.save(update_fields=["prompt"])
     ToolCall.objects.filter(run=run, call_id__in=list(told)).update(follow_up=planned)
     return planned
-
-
-def _named(run: Run, call_id: str) -> str:
-    name = run.calls.filter(call_id=call_id).values_list("name", flat=True).first()
-    return f"{name or 'send_email'} ({call_id})"
 
 
 def note(run: Run) -> bool:

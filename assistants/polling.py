@@ -32,9 +32,9 @@ def claim_due(now: datetime) -> Run | None:
     for run in due.select_related("connection").order_by("sync_due_at")[:20]:
         same = Run.objects.filter(pk=run.pk, sync_attempts=run.sync_attempts, sync_due_at=run.sync_due_at)
         with transaction.atomic():
+            # the connection before the run, as in adopting: two orders would be a deadlock
+            _spend(run, now)
             won = same.update(sync_attempts=F("sync_attempts") + 1, sync_due_at=now + _lease(run))
-            if won:
-                _spend(run, now)
         if won:
             return Run.objects.select_related("assistant", "connection").get(pk=run.pk)
     return None
@@ -128,9 +128,9 @@ def _deadline(run: Run, now: datetime) -> datetime | None:
     return now if until > run.updated_at else now + WAITING_PAUSE
 
 
-def ask_again(run: Run) -> None:
-    """There may be news of it."""
-    Run.objects.filter(pk=run.pk).update(sync_due_at=timezone.now(), quiet_looks=0)
+def ask_again(*runs: Run) -> None:
+    """There may be news of them."""
+    Run.objects.filter(pk__in=[run.pk for run in runs]).update(sync_due_at=timezone.now(), quiet_looks=0)
     nudge.on_commit(SYNC)
 
 

@@ -18,7 +18,7 @@ from openai import InvalidWebhookSignatureError, OpenAI
 
 from assistants import polling
 from assistants.models import Connection, ModelWebhook, Run, RunQuerySet
-from audit.log import storable
+from audit.log import no_constant, storable
 
 LARGEST = 65_536  # bytes; real ones have a few hundred
 LONGEST_ID = 200
@@ -76,7 +76,7 @@ def _secret_of(connection: Connection) -> str:
 
 def _payload(body: bytes) -> dict[str, Any]:
     try:
-        payload = storable(json.loads(body))
+        payload = storable(json.loads(body, parse_constant=no_constant))
     except (ValueError, RecursionError):
         payload = None
     if not isinstance(payload, dict):
@@ -95,8 +95,7 @@ def keep(webhook: ModelWebhook) -> ModelWebhook | None:
 def read(webhook: ModelWebhook) -> Run | None:
     """Ask again for the runs that it is about. Returns the plan that waits for a thread it says is free."""
     runs = _runs_about(webhook)
-    for run in runs.exclude(run_id=""):
-        polling.ask_again(run)
+    polling.ask_again(*runs.exclude(run_id=""))
     ModelWebhook.objects.filter(pk=webhook.pk).update(done_at=timezone.now())
     is_free = webhook.payload.get("type") == FREE
     return runs.filter(run_id="").order_by("created_at", "pk").first() if is_free else None

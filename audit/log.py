@@ -73,6 +73,11 @@ def storable(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int) else storable(str(value))
 
 
+def no_constant(name: str) -> Any:
+    """For `json.loads(…, parse_constant=)`: Python reads NaN and Infinity, which are not JSON."""
+    raise ValueError(f"{name} is not JSON")
+
+
 def canonical(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str).encode(
         errors="surrogatepass"

@@ -72,19 +72,21 @@ def follow_up_gone(run: Run, calls: Iterable[ToolCall]) -> list[Entry]:
 
     Not of what it read, which tells nobody anything; nor of what another follow-up tells already or will.
     """
-    told = {
-        call.call_id: _news_of(run, call)
+    untold = [
+        call
         for call in calls
         if call.name in MAILING and not call.is_provisional and call.follow_up_id is None
-    }
+    ]
+    messages = run.messages.select_related("email").filter(
+        email__tool_call_id__in=[call.call_id for call in untold]
+    )
+    now = {message.email.tool_call_id: outcome(message) for message in messages}
+    told = {call.call_id: _as_told(now.get(call.call_id)) or call.output or "" for call in untold}
     return follow_up(run, told) if told else []
 
 
-def _news_of(run: Run, call: ToolCall) -> str:
-    """What came of the call's mail by now; its output, if it made none."""
-    message = run.messages.filter(email__tool_call_id=call.call_id).first()
-    now = outcome(message) if message else None
-    return assistant_actions.as_output(now) if now else call.output or ""
+def _as_told(output: Output | None) -> str:
+    return assistant_actions.as_output(output) if output else ""
 
 
 def plan_entry(run: Run, **details: object) -> Entry:

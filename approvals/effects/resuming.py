@@ -104,8 +104,7 @@ def _reconcile(run: Run, calls: list[ToolCall], runtime: runtimes.Runtime, *, tr
     found = {call.pk: judge(call, seen, tried=tried) for call in calls}
     owed = [call for call in calls if found[call.pk] is None]
     if len(owed) < len(calls) or seen.asked - {call.call_id for call in owed}:
-        # it has gone on: what it asks for now, and what it came to, is news
-        assistant_actions.see(run, seen)
+        # it has gone on: what it asks for now, and what it came to, is for whoever reads it under the lease
         polling.ask_again(run)
     for settled in Settled:
         _settle(run, [call for call in calls if found[call.pk] == settled], settled, seen.status)

@@ -10,7 +10,7 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest
 
 from assistants.server.errors import ApiError
-from audit.log import storable
+from audit.log import no_constant, storable
 
 Check = Callable[[Any, str], Any]  # (value, name of the parameter) -> value, or raises ApiError
 
@@ -21,7 +21,7 @@ MAX_DEPTH = 100
 
 def body_of(request: HttpRequest) -> dict[str, Any]:
     try:
-        body = json.loads(request.body or b"{}", parse_constant=_no_constant)
+        body = json.loads(request.body or b"{}", parse_constant=no_constant)
     except RequestDataTooBig:
         raise ApiError("The request body is too large.", 413) from None
     except RecursionError:
@@ -46,10 +46,6 @@ def _check_depth(value: Any, left: int) -> None:
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     for item in inner:
         _check_depth(item, left - 1)
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
 
 
 def clean(

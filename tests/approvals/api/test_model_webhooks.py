@@ -192,7 +192,9 @@ class TestRefusing:
         answer = self.refused(client, connection, body, headers(body) | {"webhook-timestamp": at})
         assert answer.status_code in (400, 401)
 
-    @pytest.mark.parametrize("body", [b"", b"[]", b"no", b'{"a": 1', b'"x"', b"[" * 60_000, b'{"a":' * 9000])
+    @pytest.mark.parametrize(
+        "body", [b"", b"[]", b"no", b'{"a": 1', b'"x"', b'{"a": NaN}', b"[" * 60_000, b'{"a":' * 9000]
+    )
     def test_what_is_signed_and_no_object(self, client: Client, connection: Connection, body: bytes) -> None:
         answer = self.refused(client, connection, body, headers(body))
         assert (answer.status_code, answer.json()["error"]) == (400, "The body is not a JSON object.")
