@@ -1,0 +1,22 @@
+"""Addresses and messages."""
+
+from mailboxes.models.caught import CaughtMessage
+from mailboxes.models.emails import Conversation, Correspondent, Email, EmailQuerySet, RawMessage, Revision
+from mailboxes.models.mailboxes import Account, AllowlistEntry, Mailbox, OversightMode, Suppression
+from mailboxes.models.signing import SigningKey
+
+__all__ = [
+    "Account",
+    "AllowlistEntry",
+    "CaughtMessage",
+    "Conversation",
+    "Correspondent",
+    "Email",
+    "EmailQuerySet",
+    "Mailbox",
+    "OversightMode",
+    "RawMessage",
+    "Revision",
+    "SigningKey",
+    "Suppression",
+]

@@ -1,0 +1,110 @@
+"""The account, its mailboxes, and who must or may be written to."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Self
+
+from django.db import models
+from django.utils import timezone
+
+from audit.ids import new_id
+
+
+class OversightMode(models.TextChoices):
+    """From the strictest to the loosest; the order is the ladder."""
+
+    READ_ONLY = "read_only"
+    GATED_ALL = "gated_all"
+    GATED_SEND = "gated_send"
+    MONITORED = "monitored"
+    AUTONOMOUS = "autonomous"
+
+    def is_stricter_than(self, other: str) -> bool:
+        ladder = list(OversightMode)
+        return ladder.index(self) < ladder.index(OversightMode(other))
+
+
+class Account(models.Model):
+    """One install is one account: one row."""
+
+    name = models.CharField(max_length=200, default="Counterseal")
+    oversight_email = models.CharField(max_length=320, blank=True)
+    held_at = models.DateTimeField(null=True)
+    held_reason = models.CharField(max_length=500, blank=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class MailboxQuerySet(models.QuerySet["Mailbox"]):
+    def visible_to(self, actor: Any) -> Self:
+        """`actor`: a person, an API key or an assistant; each model knows its own reach."""
+        return self.filter(actor.mailbox_reach("pk"))
+
+
+class Mailbox(models.Model):
+    class OnInbound(models.TextChoices):
+        RUN = "run"
+        NOTIFY = "notify"
+
+    id = models.CharField(max_length=40, primary_key=True, default=partial(new_id, "mbx"))
+    address = models.CharField(max_length=320, unique=True)
+    display_name = models.CharField(max_length=200, blank=True)
+    oversight_mode = models.CharField(
+        max_length=12, choices=OversightMode.choices, default=OversightMode.GATED_SEND
+    )
+    on_inbound = models.CharField(max_length=8, choices=OnInbound.choices, default=OnInbound.NOTIFY)
+    approvals_needed = models.PositiveSmallIntegerField(default=1)
+    deadline_hours = models.PositiveIntegerField(default=72)
+    is_active = models.BooleanField(default=True)
+    held_at = models.DateTimeField(null=True)
+    held_reason = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects = MailboxQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(oversight_mode__in=OversightMode.values), name="mailbox_mode_known"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(approvals_needed__gte=1), name="mailbox_needs_an_approval"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.address
+
+    @property
+    def domain(self) -> str:
+        return self.address.rpartition("@")[2]
+
+
+class AllowlistEntry(models.Model):
+    """An address or `*@domain` that skips review, in gated_send only."""
+
+    id = models.CharField(max_length=40, primary_key=True, default=partial(new_id, "alw"))
+    mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="allowlist")
+    pattern = models.CharField(max_length=320)
+    note = models.CharField(max_length=200, blank=True)
+    added_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["mailbox", "pattern"], name="allowlist_once")]
+
+    def __str__(self) -> str:
+        return self.pattern
+
+
+class Suppression(models.Model):
+    """A lower-case address that must not be written to; looked at again in the last UPDATE before DATA."""
+
+    id = models.CharField(max_length=40, primary_key=True, default=partial(new_id, "sup"))
+    address = models.CharField(max_length=320, unique=True)
+    reason = models.CharField(max_length=200)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.address
