@@ -15,6 +15,8 @@ import uvicorn
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from mailboxes.smtp_pool import pool
+
 
 def chromium() -> str | None:
     names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
@@ -86,6 +88,10 @@ class RecordingServer(Controller):
             yield server
         finally:
             server.stop()
+
+    def stop(self, no_assert: bool = False) -> None:
+        pool.close()
+        super().stop(no_assert)
 
     def factory(self) -> SMTP:
         self.connections += 1

@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Self
 
+from mailboxes.smtp_pool import pool
+
 DROP = "drop"
 STALL = "stall"
 DRIP = "drip"
@@ -48,6 +50,7 @@ class BrokenServer:
         try:
             yield server
         finally:
+            pool.close()
             server.over.set()
             # close alone leaves a thread in accept, and with it the port
             with suppress(OSError):

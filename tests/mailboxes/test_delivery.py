@@ -22,7 +22,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
 from pytest_django import Settings
 
-from mailboxes import delivery
+from mailboxes import delivery, smtp
 from mailboxes.delivery import DeliveryError, Receipt, Server
 from mailboxes.models import CaughtMessage
 from tests.mailboxes.broken_server import DRIP, DROP, STALL, BrokenServer
@@ -304,9 +304,9 @@ def test_a_wrong_email_url_is_a_clear_sentence_without_its_secrets(settings: Set
 
 
 def test_a_loopback_server_may_sign_its_own_certificate_and_nobody_else_may() -> None:
-    assert delivery._tls(Server("localhost", 25)).verify_mode == ssl.CERT_NONE
-    assert delivery._tls(Server("mx.test", 25)).verify_mode == ssl.CERT_REQUIRED
-    assert delivery._tls(Server("mx.test", 25)).check_hostname
+    assert smtp._tls(Server("localhost", 25)).verify_mode == ssl.CERT_NONE
+    assert smtp._tls(Server("mx.test", 25)).verify_mode == ssl.CERT_REQUIRED
+    assert smtp._tls(Server("mx.test", 25)).check_hostname
 
 
 def a_certificate(folder: Path) -> ssl.SSLContext:
@@ -357,9 +357,9 @@ def test_a_certificate_that_nobody_vouches_for_is_refused_off_this_machine(
 ) -> None:
     TlsServer.context = a_certificate(tmp_path)
     with TlsServer.running() as server:
-        session = delivery._Session(Server("127.0.0.1", server.port), 5)
+        session = smtp.Session(Server("127.0.0.1", server.port), 5)
         strict = ssl.create_default_context()
-        monkeypatch.setattr(delivery, "_tls", lambda _server: strict)
+        monkeypatch.setattr(smtp, "_tls", lambda _server: strict)
         with pytest.raises(DeliveryError, match="certificate"):
             session.open()
         session.close()
