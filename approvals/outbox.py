@@ -159,7 +159,8 @@ def _work(entry: OutboxEntry, handler: Handler) -> None:
         log.exception("%s failed", entry)
         _put_back(entry, f"{type(error).__name__}: {error}", None)
     else:
-        _finish(entry)
+        if entry.done_at is None:
+            _finish(entry)
 
 
 _end = Change(
@@ -172,10 +173,21 @@ _end = Change(
 )
 
 
+def finish(entry: OutboxEntry) -> bool:
+    """For a handler, in the transaction of the outcome: one commit less, and no work after it.
+
+    False if it was asked for again meanwhile, or is no longer ours; `drain` then sees to it.
+    """
+    now = timezone.now()
+    if not _end.run(pk=entry.pk, attempts=entry.attempts, due_at=entry.due_at, now=now):
+        return False
+    entry.done_at = now
+    return True
+
+
 @transaction.atomic
 def _finish(entry: OutboxEntry) -> None:
-    done = _end.run(pk=entry.pk, attempts=entry.attempts, due_at=entry.due_at, now=timezone.now())
-    if not done:
+    if not finish(entry):
         # asked for again meanwhile (or no longer ours, and then this changes nothing)
         OutboxEntry.objects.filter(held(entry)).update(leased_until=None)
 

@@ -203,13 +203,14 @@ _sent = Move(
 )
 
 
-def record_sent(message: OutboundMessage, evidence: Mapping[str, Any]) -> None:
+def record_sent(message: OutboundMessage, promise: OutboxEntry, evidence: Mapping[str, Any]) -> None:
     with transaction.atomic():
         if not _sent(message, since=message.status_changed_at, delivery=dict(evidence)):
             return _record_late(message, evidence)
         message = current(message)
         told = tell(message)
         promise_copy(message)
+        outbox.finish(promise)
         details = {"sent_digest": revision_of(message).sent_digest, **evidence}
         log.record(entry(Event.Action.MESSAGE_SENT, message, **details), *told, by=WORKER)
 

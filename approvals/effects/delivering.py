@@ -61,7 +61,7 @@ def _hand_over(
         return
     receipt = handover.data(bytes(revision.block or b"") + bytes(revision.frozen))
     evidence = {"reply": receipt.reply, "steps": receipt.steps, "at": timezone.now().isoformat()}
-    dispatch.record_sent(message, evidence)
+    dispatch.record_sent(message, promise, evidence)
 
 
 def _block(message: OutboundMessage, revision: Revision) -> bytes:

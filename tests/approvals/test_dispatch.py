@@ -170,7 +170,8 @@ def test_a_reply_that_comes_after_the_lease_is_evidence_not_a_status(
     message: OutboundMessage, reviewer: User
 ) -> None:
     living.in_doubt(message, reviewer)
-    dispatch.record_sent(message, living.EVIDENCE)
+    lost = OutboxEntry.objects.get(kind=OutboxEntry.Kind.DELIVER_EMAIL)
+    dispatch.record_sent(message, lost, living.EVIDENCE)
     after = current(message)
     assert after.status == Status.NEEDS_ATTENTION
     assert after.delivery["late"]["reply"] == "250 2.0.0 queued as 1"
@@ -194,6 +195,7 @@ def test_a_worker_that_was_long_asleep_ends_nobody_elses_delivery(
     message: OutboundMessage, reviewer: User
 ) -> None:
     asleep = living.sending(message, reviewer)
+    lost = OutboxEntry.objects.get(kind=OutboxEntry.Kind.DELIVER_EMAIL)
     OutboxEntry.objects.update(leased_until=None)
     tasks.deliver()
     actions.send_again(message, by=reviewer, digest=message.digest)
@@ -202,7 +204,7 @@ def test_a_worker_that_was_long_asleep_ends_nobody_elses_delivery(
     dispatch.record_failed(asleep, "550 no", {})
     dispatch.record_unknown(asleep, {})
     assert current(message).status == Status.SENDING
-    dispatch.record_sent(asleep, living.EVIDENCE)
+    dispatch.record_sent(asleep, lost, living.EVIDENCE)
     assert current(message).status == Status.SENDING
     assert current(message).delivery["late"] == living.EVIDENCE
 

@@ -129,6 +129,42 @@ def test_what_is_asked_for_again_while_it_is_worked_on_runs_again() -> None:
     assert not OutboxEntry.objects.filter(done_at=None).exists()
 
 
+def test_a_handler_may_end_its_promise_with_the_outcome() -> None:
+    promise()
+
+    def end(entry: OutboxEntry) -> None:
+        with transaction.atomic():
+            assert outbox.finish(entry)
+
+    assert outbox.drain({Kind.RESUME_RUN: end}) == 1
+    assert OutboxEntry.objects.get().done_at is not None
+
+
+def test_a_promise_ends_with_the_outcome_or_not_at_all() -> None:
+    promise()
+
+    def fail(entry: OutboxEntry) -> None:
+        with transaction.atomic():
+            assert outbox.finish(entry)
+            raise outbox.TryAgain("the outcome was not kept", timedelta(days=1))
+
+    outbox.drain({Kind.RESUME_RUN: fail})
+    assert OutboxEntry.objects.get().done_at is None
+
+
+def test_what_is_asked_for_again_before_its_outcome_runs_again() -> None:
+    promise()
+    runs: list[bool] = []
+
+    def end(entry: OutboxEntry) -> None:
+        if not runs:
+            promise()
+        runs.append(outbox.finish(entry))
+
+    outbox.drain({Kind.RESUME_RUN: end})
+    assert runs == [False, True]
+
+
 def test_what_is_asked_for_again_while_it_fails_is_not_put_off() -> None:
     promise()
     runs: list[int] = []
