@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import F
-from django.utils import timezone
 
-from approvals.errors import Conflict, Invalid, NotPermitted
+from approvals.errors import Conflict, Invalid
 from approvals.models import KeyMailbox, MailboxAssistant, OperatorRequest
+from approvals.operator_requests import done_or_asked
 from approvals.permissions import check_scope
 from assistants.models import ApiKey, Scope
 from audit import log
 from audit.log import Entry, Subject
 from audit.models import Event
-from audit.secrets import decrypt, encrypt
 from mailboxes import headers
 from mailboxes.envelope import normalize_address
 from mailboxes.models import Mailbox, OversightMode
-
-CODE_LIFETIME = timedelta(hours=24)
-MAX_ATTEMPTS = 5
-MAX_OPEN_REQUESTS = 10
-# no letter or digit that is read for another
-ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +34,10 @@ def create_by_key(wanted: Wanted, code: str = "", *, by: ApiKey) -> Mailbox | Op
     wanted = _checked(wanted, by)
     if Mailbox.objects.filter(address=wanted.address).exists():
         raise _taken(wanted.address)
-    if code:
-        return _redeem(wanted, code, by)
-    return _create_first(wanted, by) or _request(wanted, by)
-
-
-def open_code(request: OperatorRequest) -> str:
-    """For the administrator's eyes; "" once it can no longer be used."""
-    usable = (
-        request.used_at is None and request.expires_at > timezone.now() and request.attempts < MAX_ATTEMPTS
+    first = None if code else _create_first(wanted, by)
+    return first or done_or_asked(
+        OperatorRequest.Action.CREATE_MAILBOX, asdict(wanted), code, by=by, do=lambda: _create(wanted, by)
     )
-    return decrypt(request.code_encrypted) if usable else ""
 
 
 def _checked(wanted: Wanted, key: ApiKey) -> Wanted:
@@ -104,62 +87,6 @@ def _create(wanted: Wanted, key: ApiKey) -> Mailbox:
         Entry(Event.Action.MAILBOX_CREATED, Subject(mailbox_id=mailbox.pk), asdict(wanted)), by=key.actor
     )
     return mailbox
-
-
-def _open_requests(key: ApiKey) -> list[OperatorRequest]:
-    open_ones = OperatorRequest.objects.filter(
-        key=key, action=OperatorRequest.Action.CREATE_MAILBOX, used_at=None, expires_at__gt=timezone.now()
-    )
-    return list(open_ones.filter(attempts__lt=MAX_ATTEMPTS).order_by("-pk"))
-
-
-def _request(wanted: Wanted, key: ApiKey) -> OperatorRequest:
-    """Asking again for the same finds the request that is open already."""
-    requests = _open_requests(key)
-    if same := next((request for request in requests if request.params == asdict(wanted)), None):
-        return same
-    if len(requests) >= MAX_OPEN_REQUESTS:
-        raise Conflict(
-            "Too many requests of this key wait for an administrator already.", "too_many_requests"
-        )
-    now = timezone.now()
-    with transaction.atomic():
-        request = OperatorRequest.objects.create(
-            key=key,
-            action=OperatorRequest.Action.CREATE_MAILBOX,
-            params=asdict(wanted),
-            code_encrypted=encrypt(_new_code()),
-            created_at=now,
-            expires_at=now + CODE_LIFETIME,
-        )
-        log.record(Entry(Event.Action.MAILBOX_REQUESTED, payload=asdict(wanted)), by=key.actor)
-    return request
-
-
-def _redeem(wanted: Wanted, code: str, key: ApiKey) -> Mailbox:
-    request = next((r for r in _open_requests(key) if r.params == asdict(wanted)), None)
-    if request is None:
-        raise NotPermitted(
-            "No request for this mailbox is open; ask without a code first.", "no_open_request"
-        )
-    # counted before the comparison, and by the database, so that parallel guesses are counted too
-    counted = OperatorRequest.objects.filter(pk=request.pk, attempts__lt=MAX_ATTEMPTS, used_at=None)
-    if not counted.update(attempts=F("attempts") + 1) or not _matches(request, code):
-        raise NotPermitted("This is not the code that the administrator was shown.", "wrong_approval_code")
-    with transaction.atomic():
-        if not OperatorRequest.objects.filter(pk=request.pk, used_at=None).update(used_at=timezone.now()):
-            raise NotPermitted("This code has been used.", "wrong_approval_code")
-        return _create(wanted, key)
-
-
-def _matches(request: OperatorRequest, code: str) -> bool:
-    return secrets.compare_digest(decrypt(request.code_encrypted).encode(), code.strip().upper().encode())
-
-
-def _new_code() -> str:
-    """Like A7X-29K."""
-    text = "".join(secrets.choice(ALPHABET) for _ in range(6))
-    return f"{text[:3]}-{text[3:]}"
 
 
 def _taken(address: str) -> Conflict:

@@ -240,6 +240,14 @@ class ApiKey(models.Model):
         about = Q(mailbox_id="") | self.mailbox_reach("mailbox_id")
         return Q(assistant=self.assistant) & about if self.assistant else Q(pk__in=())
 
+    @property
+    def owner_id(self) -> str:
+        """Of the assistant or integration whose key it is."""
+        return self.assistant_id or self.integration_id or ""
+
+    def contact_reach(self) -> Q:
+        return Q() if self.all_mailboxes else Q(owner=self.owner_id)
+
     if TYPE_CHECKING:
         mailbox_links: Any
 

@@ -63,6 +63,7 @@ class OutboundMessage(models.Model):
             models.Index(fields=["email"], condition=Q(status="pending"), name="message_pending"),
             models.Index(fields=["status", "email"], name="message_status"),
             models.Index(fields=["deadline_at"], condition=Q(status="pending"), name="message_deadline"),
+            models.Index(fields=["status_changed_at"], condition=Q(status="sent"), name="message_sent_at"),
         ]
         constraints = [
             models.CheckConstraint(condition=Q(status__in=Status.values), name="message_status_known"),

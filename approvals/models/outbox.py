@@ -17,6 +17,7 @@ class OutboxEntry(models.Model):
         RECEIVE_EMAIL = "receive_email"
         SEND_COPY = "send_copy"
         READ_WEBHOOK = "read_webhook"
+        MAIL_CODE = "mail_code"
 
     id = models.BigAutoField(primary_key=True)
     kind = models.CharField(max_length=20, choices=Kind.choices)

@@ -69,6 +69,13 @@ class User(AbstractBaseUser):
         working = MailboxAssistant.objects.filter(self.mailbox_reach("mailbox")).values("assistant")
         return Q(assistant__in=working) & (Q(mailbox_id="") | self.mailbox_reach("mailbox_id"))
 
+    def contact_reach(self) -> Q:
+        """Of the assistants that work within reach; who reaches every mailbox sees all of them."""
+        if self.all_mailboxes:
+            return Q()
+        working = MailboxAssistant.objects.filter(self.mailbox_reach("mailbox")).values("assistant")
+        return Q(owner__in=working)
+
     if TYPE_CHECKING:
         memberships: Any
 

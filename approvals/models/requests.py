@@ -38,6 +38,16 @@ class OperatorRequest(models.Model):
 
     class Action(models.TextChoices):
         CREATE_MAILBOX = "create_mailbox"
+        CHANGE_COPIES = "change_copies"
+        UPGRADE_MODE = "upgrade_mode"
+        ADD_TO_ALLOWLIST = "add_to_allowlist"
+        CUT_ALLOWLIST = "cut_allowlist"
+        CREATE_KEY = "create_key"
+        WIDEN_KEY = "widen_key"
+        REVOKE_KEY = "revoke_key"
+        CREATE_WEBHOOK = "create_webhook"
+        CHANGE_ACCOUNT = "change_account"
+        DELETE_ACCOUNT = "delete_account"
 
     id = models.CharField(max_length=40, primary_key=True, default=partial(new_id, "opr"))
     key = models.ForeignKey(ApiKey, models.CASCADE, related_name="operator_requests")

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from approvals import actions, mailbox_requests, permissions
+from approvals import actions, operator_requests, permissions
 from approvals.errors import DomainError
 from approvals.forms import AssistantConnectionForm, KeyForm
 from approvals.models import KeyMailbox, MailboxAssistant, OperatorRequest, User
@@ -104,5 +104,5 @@ def requests(request: Request) -> HttpResponse:
     asked = OperatorRequest.objects.select_related("key__assistant", "key__integration").order_by("-pk")
     if not request.user.all_mailboxes:
         asked = asked.filter(Q(request.user.mailbox_reach("key__mailbox_links__mailbox"))).distinct()
-    found = [(one, mailbox_requests.open_code(one)) for one in asked[:50]]
+    found = [(one, operator_requests.open_code(one)) for one in asked[:50]]
     return page(request, "approvals/requests.html", "requests", requests=found)

@@ -3,12 +3,14 @@
 from mailboxes.models.caught import CaughtMessage
 from mailboxes.models.emails import Conversation, Correspondent, Email, EmailQuerySet, RawMessage, Revision
 from mailboxes.models.mailboxes import Account, AllowlistEntry, Mailbox, OversightMode, Suppression
+from mailboxes.models.contacts import Contact
 from mailboxes.models.signing import SigningKey
 
 __all__ = [
     "Account",
     "AllowlistEntry",
     "CaughtMessage",
+    "Contact",
     "Conversation",
     "Correspondent",
     "Email",

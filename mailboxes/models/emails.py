@@ -187,6 +187,8 @@ class Revision(models.Model):
     recipients = models.JSONField()
     frozen = models.BinaryField()
     digest = models.CharField(max_length=64)
+    # recipients that the mailbox's settings added, which the allowlist does not ask about
+    added_recipients = models.JSONField(default=list)
     facts = models.JSONField(default=list)
     block = models.BinaryField(null=True)
     sent_digest = models.CharField(max_length=64, blank=True)

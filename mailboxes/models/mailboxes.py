@@ -30,6 +30,9 @@ class Account(models.Model):
 
     name = models.CharField(max_length=200, default="Counterseal")
     oversight_email = models.CharField(max_length=320, blank=True)
+    physical_address = models.CharField(max_length=2000, blank=True)
+    # a closed account sends nothing and answers no key; its records stay
+    closed_at = models.DateTimeField(null=True)
     held_at = models.DateTimeField(null=True)
     held_reason = models.CharField(max_length=500, blank=True)
 
@@ -48,6 +51,12 @@ class Mailbox(models.Model):
         RUN = "run"
         NOTIFY = "notify"
 
+    class GateTiming(models.TextChoices):
+        """Of mail with a send time: a person decides now, or when the time has come."""
+
+        GATE_FIRST = "gate_first"
+        SCHEDULE_FIRST = "schedule_first"
+
     id = models.CharField(max_length=40, primary_key=True, default=partial(new_id, "mbx"))
     address = models.CharField(max_length=320, unique=True)
     display_name = models.CharField(max_length=200, blank=True)
@@ -60,6 +69,18 @@ class Mailbox(models.Model):
     is_active = models.BooleanField(default=True)
     held_at = models.DateTimeField(null=True)
     held_reason = models.CharField(max_length=500, blank=True)
+    # put into a message when it is frozen, so that the reviewer sees them; a later change is for later mail
+    auto_cc = models.CharField(max_length=320, blank=True)
+    auto_bcc = models.CharField(max_length=320, blank=True)
+    signature_block = models.CharField(max_length=1000, blank=True)
+    ai_disclosure = models.BooleanField(default=True)
+    forward_inbound = models.BooleanField(default=False)
+    default_gate_timing = models.CharField(
+        max_length=16, choices=GateTiming.choices, default=GateTiming.GATE_FIRST
+    )
+    scheduling_enabled = models.BooleanField(default=True)
+    # a client's own note that it has asked its person for these settings
+    mcp_configured = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now)
 
     objects = MailboxQuerySet.as_manager()

@@ -12,7 +12,7 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
-from approvals import mailbox_requests
+from approvals import operator_requests
 from approvals.models import OperatorRequest
 from assistants.models import ApiKey, Assistant
 from audit.models import Event
@@ -84,7 +84,7 @@ def waiting(manager: Caller) -> OperatorRequest:
 def test_a_later_mailbox_is_made_with_the_code_that_a_person_relays(
     manager: Caller, waiting: OperatorRequest
 ) -> None:
-    code = mailbox_requests.open_code(waiting)
+    code = operator_requests.open_code(waiting)
     assert code not in waiting.code_encrypted
     again = manager.post("/v1/mailboxes", {"address": "second@acme.test"})
     assert again.status_code == 202
@@ -96,25 +96,25 @@ def test_a_later_mailbox_is_made_with_the_code_that_a_person_relays(
 
 
 def test_a_code_is_for_what_was_asked_and_nothing_else(manager: Caller, waiting: OperatorRequest) -> None:
-    code = mailbox_requests.open_code(waiting)
+    code = operator_requests.open_code(waiting)
     for other in ({"address": "other@acme.test"}, {"address": "second@acme.test", "display_name": "CEO"}):
         response = manager.post("/v1/mailboxes", {**other, "approval_code": code})
         assert (response.status_code, response.json()["code"]) == (403, "no_open_request")
 
 
 def test_five_wrong_codes_close_the_request(manager: Caller, waiting: OperatorRequest) -> None:
-    code = mailbox_requests.open_code(waiting)
-    for _ in range(mailbox_requests.MAX_ATTEMPTS):
+    code = operator_requests.open_code(waiting)
+    for _ in range(operator_requests.MAX_ATTEMPTS):
         response = manager.post("/v1/mailboxes", {"address": "second@acme.test", "approval_code": "AAA-AAA"})
         assert (response.status_code, response.json()["code"]) == (403, "wrong_approval_code")
     late = manager.post("/v1/mailboxes", {"address": "second@acme.test", "approval_code": code})
     assert late.status_code == 403
     waiting.refresh_from_db()
-    assert mailbox_requests.open_code(waiting) == ""
+    assert operator_requests.open_code(waiting) == ""
 
 
 def test_a_code_lasts_a_day(manager: Caller, waiting: OperatorRequest) -> None:
-    code = mailbox_requests.open_code(waiting)
+    code = operator_requests.open_code(waiting)
     OperatorRequest.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     response = manager.post("/v1/mailboxes", {"address": "second@acme.test", "approval_code": code})
     assert response.status_code == 403
@@ -124,7 +124,7 @@ def test_another_keys_code_is_no_good(waiting: OperatorRequest, mailbox: Mailbox
     other = factories.a_key(
         factories.an_integration(), scopes=["admin"], mailboxes=[mailbox], made_mailbox=True
     )
-    code = mailbox_requests.open_code(waiting)
+    code = operator_requests.open_code(waiting)
     response = Caller(other).post("/v1/mailboxes", {"address": "second@acme.test", "approval_code": code})
     assert response.status_code == 403
 
@@ -144,7 +144,7 @@ def test_a_code_makes_one_mailbox_however_often_it_comes_at_once(
         factories.an_integration(), scopes=["admin"], mailboxes=[mailbox], made_mailbox=True
     )
     assert Caller(key).post("/v1/mailboxes", {"address": "new@acme.test"}).status_code == 202
-    code = mailbox_requests.open_code(OperatorRequest.objects.get())
+    code = operator_requests.open_code(OperatorRequest.objects.get())
     body = {"address": "new@acme.test", "approval_code": code}
     codes = at_once(lambda _: Caller(key).post("/v1/mailboxes", body).status_code)
     assert codes.count(201) == 1

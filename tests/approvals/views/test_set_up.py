@@ -9,7 +9,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from approvals import mailbox_requests
+from approvals import mailbox_requests, operator_requests
 from approvals.mailbox_requests import Wanted
 from approvals.models import OperatorRequest, User
 from assistants.models import ApiKey, Assistant
@@ -156,7 +156,7 @@ def test_codes_stand_before_administrators_only(
     ada: Client, rita: Client, otto: Client, mailbox: Mailbox
 ) -> None:
     asked = a_request(mailbox)
-    code = mailbox_requests.open_code(asked)
+    code = operator_requests.open_code(asked)
     page = shown(ada, "/requests")
     assert "returns@acme.test" in page
     assert code in page

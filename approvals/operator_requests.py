@@ -1,0 +1,106 @@
+"""What a key asks for and a person must let happen: asked once, done by the same call with a code."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from django.db import transaction
+from django.db.models import F, QuerySet
+from django.utils import timezone
+
+from approvals import outbox
+from approvals.errors import Conflict, NotPermitted
+from approvals.models import OperatorRequest, OutboxEntry
+from assistants.models import ApiKey
+from audit import log
+from audit.log import Entry, Subject
+from audit.models import Event
+from audit.secrets import decrypt, encrypt
+
+CODE_LIFETIME = timedelta(hours=24)
+MAX_ATTEMPTS = 5
+MAX_OPEN_REQUESTS = 10
+# no letter or digit that is read for another
+ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+
+Action = OperatorRequest.Action
+Made = TypeVar("Made")
+
+
+def done_or_asked(
+    action: Action, params: Mapping[str, Any], code: str, *, by: ApiKey, do: Callable[[], Made]
+) -> Made | OperatorRequest:
+    """What `do` made, if `code` is that of an open request of this key for exactly `params`.
+
+    Without a code, the request that waits for one. `do` runs in the transaction that uses the code up, so
+    that a code is worth one success.
+    """
+    if not code:
+        return ask(action, params, by=by)
+    request = next((one for one in open_requests(action).filter(key=by) if one.params == params), None)
+    return redeem(request, code, do)
+
+
+def redeem(request: OperatorRequest | None, code: str, do: Callable[[], Made]) -> Made:
+    if request is None:
+        raise NotPermitted("No such request is open; ask without a code first.", "no_open_request")
+    # counted before the comparison, and by the database, so that parallel guesses are counted too
+    counted = OperatorRequest.objects.filter(pk=request.pk, attempts__lt=MAX_ATTEMPTS, used_at=None)
+    if not counted.update(attempts=F("attempts") + 1) or not _matches(request, code):
+        raise NotPermitted("This is not the code that the administrator was shown.", "wrong_approval_code")
+    with transaction.atomic():
+        if not OperatorRequest.objects.filter(pk=request.pk, used_at=None).update(used_at=timezone.now()):
+            raise NotPermitted("This code has been used.", "wrong_approval_code")
+        return do()
+
+
+def ask(action: Action, params: Mapping[str, Any], *, by: ApiKey) -> OperatorRequest:
+    """Asking again for the same finds the request that is open already."""
+    requests = list(open_requests(action).filter(key=by))
+    if same := next((request for request in requests if request.params == params), None):
+        return same
+    if len(requests) >= MAX_OPEN_REQUESTS:
+        raise Conflict(
+            "Too many requests of this key wait for an administrator already.", "too_many_requests"
+        )
+    now = timezone.now()
+    with transaction.atomic():
+        request = OperatorRequest.objects.create(
+            key=by,
+            action=action,
+            params=params,
+            code_encrypted=encrypt(_new_code()),
+            created_at=now,
+            expires_at=now + CODE_LIFETIME,
+        )
+        outbox.enqueue(OutboxEntry.Kind.MAIL_CODE, request.pk)
+        subject = Subject(mailbox_id=str(params.get("mailbox_id", "")), assistant_id=by.assistant_id or "")
+        details = {"request": request.pk, "asked": action.value, **params}
+        log.record(Entry(Event.Action.APPROVAL_REQUESTED, subject, details), by=by.actor)
+    return request
+
+
+def open_requests(action: Action) -> QuerySet[OperatorRequest]:
+    usable = OperatorRequest.objects.filter(used_at=None, expires_at__gt=timezone.now())
+    return usable.filter(action=action, attempts__lt=MAX_ATTEMPTS).order_by("-pk")
+
+
+def open_code(request: OperatorRequest) -> str:
+    """For the administrator's eyes; "" once it can no longer be used."""
+    usable = (
+        request.used_at is None and request.expires_at > timezone.now() and request.attempts < MAX_ATTEMPTS
+    )
+    return decrypt(request.code_encrypted) if usable else ""
+
+
+def _matches(request: OperatorRequest, code: str) -> bool:
+    return secrets.compare_digest(decrypt(request.code_encrypted).encode(), code.strip().upper().encode())
+
+
+def _new_code() -> str:
+    """Like A7X-29K."""
+    text = "".join(secrets.choice(ALPHABET) for _ in range(6))
+    return f"{text[:3]}-{text[3:]}"
