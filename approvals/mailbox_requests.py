@@ -34,10 +34,10 @@ def create_by_key(wanted: Wanted, code: str = "", *, by: ApiKey) -> Mailbox | Op
     wanted = _checked(wanted, by)
     if Mailbox.objects.filter(address=wanted.address).exists():
         raise _taken(wanted.address)
-    first = None if code else _create_first(wanted, by)
-    return first or done_or_asked(
-        OperatorRequest.Action.CREATE_MAILBOX, asdict(wanted), code, by=by, do=lambda: _create(wanted, by)
-    )
+    if not code and (first := _create_first(wanted, by)):
+        return first
+    action = OperatorRequest.Action.CREATE_MAILBOX
+    return done_or_asked(action, asdict(wanted), code, by=by, do=lambda: _create(wanted, by))
 
 
 def _checked(wanted: Wanted, key: ApiKey) -> Wanted:

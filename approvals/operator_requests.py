@@ -49,7 +49,7 @@ def redeem(request: OperatorRequest | None, code: str, do: Callable[[], Made]) -
         raise NotPermitted("No such request is open; ask without a code first.", "no_open_request")
     # counted before the comparison, and by the database, so that parallel guesses are counted too
     counted = OperatorRequest.objects.filter(pk=request.pk, attempts__lt=MAX_ATTEMPTS, used_at=None)
-    if not counted.update(attempts=F("attempts") + 1) or not _matches(request, code):
+    if not counted.update(attempts=F("attempts") + 1) or not matches(request, code):
         raise NotPermitted("This is not the code that the administrator was shown.", "wrong_approval_code")
     with transaction.atomic():
         if not OperatorRequest.objects.filter(pk=request.pk, used_at=None).update(used_at=timezone.now()):
@@ -66,6 +66,10 @@ def ask(action: Action, params: Mapping[str, Any], *, by: ApiKey) -> OperatorReq
         raise Conflict(
             "Too many requests of this key wait for an administrator already.", "too_many_requests"
         )
+    return new(action, params, by=by)
+
+
+def new(action: Action, params: Mapping[str, Any], *, by: ApiKey) -> OperatorRequest:
     now = timezone.now()
     with transaction.atomic():
         request = OperatorRequest.objects.create(
@@ -96,7 +100,7 @@ def open_code(request: OperatorRequest) -> str:
     return decrypt(request.code_encrypted) if usable else ""
 
 
-def _matches(request: OperatorRequest, code: str) -> bool:
+def matches(request: OperatorRequest, code: str) -> bool:
     return secrets.compare_digest(decrypt(request.code_encrypted).encode(), code.strip().upper().encode())
 
 

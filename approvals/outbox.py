@@ -28,6 +28,7 @@ LONGEST_WAIT = timedelta(hours=1)
 # who works on it: what waits for a mail server or a run server keeps nothing else waiting
 TASKS = {
     OutboxEntry.Kind.DELIVER_EMAIL: "approvals.tasks.deliver",
+    OutboxEntry.Kind.MAIL_CODE: "approvals.tasks.deliver",
     OutboxEntry.Kind.RESUME_RUN: "approvals.tasks.drive",
     OutboxEntry.Kind.START_RUN: "approvals.tasks.drive",
 }

@@ -57,14 +57,33 @@ def check_send(actor: Sender, mailbox: Mailbox) -> None:
     check_reach(actor, mailbox)
 
 
-def check_administer(actor: User, mailbox: Mailbox | None = None) -> None:
+def check_administer(actor: User | ApiKey, mailbox: Mailbox | None = None) -> None:
     """Without a mailbox: something that concerns them all."""
+    if isinstance(actor, ApiKey):
+        return _check_administering_key(actor, mailbox)
     if not (actor.is_active and actor.is_administrator):
         raise NotPermitted("This takes the administrator role, which you do not have.")
     if mailbox is not None:
         check_reach(actor, mailbox)
     elif not actor.all_mailboxes:
         raise NotPermitted("This concerns all mailboxes, and you administer only some.")
+
+
+def check_all_mailboxes(key: ApiKey) -> None:
+    """For what can't be cut to some mailboxes: the account, its keys, its domains."""
+    if not key.all_mailboxes:
+        raise NotPermitted(
+            "This concerns all mailboxes: it takes an integration's key over all of them.",
+            "needs_all_mailboxes",
+        )
+
+
+def _check_administering_key(key: ApiKey, mailbox: Mailbox | None) -> None:
+    check_scope(key, Scope.ADMIN)
+    if mailbox is not None:
+        check_reach(key, mailbox)
+    else:
+        check_all_mailboxes(key)
 
 
 def check_start_run(actor: User, assistant: Assistant) -> None:

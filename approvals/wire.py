@@ -319,19 +319,18 @@ def mailbox_object(mailbox: Mailbox) -> MailboxObject:
         "address": mailbox.address,
         "display_name": mailbox.display_name,
         "oversight_mode": mailbox.oversight_mode,
-        "auto_cc": None,
-        "auto_bcc": None,
-        "forward_inbound": 0,
+        "auto_cc": mailbox.auto_cc or None,
+        "auto_bcc": mailbox.auto_bcc or None,
+        "forward_inbound": int(mailbox.forward_inbound),
         "webhook_url": None,
         "oversight_webhook_url": None,
-        "signature_block": None,
+        "signature_block": mailbox.signature_block or None,
         "created_at": int(mailbox.created_at.timestamp() * 1000),
         "is_active": int(mailbox.is_active),
-        "mcp_configured": False,
-        "default_gate_timing": "gate_first",
-        "scheduling_enabled": False,
-        # every message says in its header that a machine wrote it
-        "ai_disclosure": True,
+        "mcp_configured": mailbox.mcp_configured,
+        "default_gate_timing": mailbox.default_gate_timing,
+        "scheduling_enabled": mailbox.scheduling_enabled,
+        "ai_disclosure": mailbox.ai_disclosure,
     }
 
 

@@ -241,6 +241,13 @@ class ApiKey(models.Model):
         return Q(assistant=self.assistant) & about if self.assistant else Q(pk__in=())
 
     @property
+    def owner(self) -> Assistant | Integration:
+        owner = self.assistant or self.integration
+        if owner is None:
+            raise TypeError("key_has_one_owner")
+        return owner
+
+    @property
     def owner_id(self) -> str:
         """Of the assistant or integration whose key it is."""
         return self.assistant_id or self.integration_id or ""

@@ -30,6 +30,11 @@ DATABASE_URL = os.environ.get("DATABASE_URL") or f"sqlite:///{DATA_DIR / 'counte
 BROKER_URL = os.environ.get("BROKER_URL") or "memory://localhost"
 # smtp://[user:password@]host:port, or empty for the built-in catcher
 EMAIL_URL = os.environ.get("EMAIL_URL", "")
+# who mail of our own comes from: codes for the oversight address
+_host = urlsplit(PUBLIC_URL).hostname or ""
+NOTICES_FROM = (
+    os.environ.get("NOTICES_FROM") or f"counterseal@{_host if _host[-1:].isalpha() else 'localhost'}"
+)
 # names the leases of this process, so that its successor may free them; unique among running workers
 WORKER_NAME = os.environ.get("WORKER_NAME", "")
 # write calls a minute per API key; 0 turns the limit off

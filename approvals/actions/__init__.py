@@ -1,37 +1,48 @@
 """Every change of a status, one function a verb: web, API, tasks and commands call the same."""
 
+from approvals.actions.account import change_account, close_account
 from approvals.actions.answering import choose_connection, set_inbound
 from approvals.actions.connections import change_connection, create_connection, delete_connection
+from approvals.actions.contacts import keep_contact, remove_contact
 from approvals.actions.decide import approve, cancel, expire, reject
 from approvals.actions.inbound import approve_inbound, expire_inbound, read, reject_inbound
+from approvals.actions.mailbox_settings import change_mailbox, delete_mailbox
 from approvals.actions.model_webhooks import receive_webhook
 from approvals.actions.oversight import change_mode, hold, lift_hold, set_mode
 from approvals.actions.runs import retry_resume, send_follow_up
 from approvals.actions.settle import give_up, mark_sent, retry, send_again
-from approvals.actions.setup import allow, create_key, disallow, revoke_key, start_run
+from approvals.actions.setup import allow, change_key, create_key, disallow, revoke_key, start_run
+from approvals.actions.suppression import suppress, unsuppress
 
 __all__ = [
     "allow",
     "approve",
     "approve_inbound",
     "cancel",
+    "change_account",
     "change_connection",
+    "change_key",
+    "change_mailbox",
     "change_mode",
     "choose_connection",
+    "close_account",
     "create_connection",
     "create_key",
     "delete_connection",
+    "delete_mailbox",
     "disallow",
     "expire",
     "expire_inbound",
     "give_up",
     "hold",
+    "keep_contact",
     "lift_hold",
     "mark_sent",
     "read",
     "receive_webhook",
     "reject",
     "reject_inbound",
+    "remove_contact",
     "retry",
     "retry_resume",
     "revoke_key",
@@ -40,4 +51,6 @@ __all__ = [
     "set_inbound",
     "set_mode",
     "start_run",
+    "suppress",
+    "unsuppress",
 ]

@@ -92,7 +92,8 @@ def _ruling_now(message: OutboundMessage, revision: Revision) -> Ruling | None:
     shut = mailbox.oversight_mode == OversightMode.READ_ONLY or hold_reason(mailbox) is not None
     if not (shut or message.released_mode):
         return None
-    ruling = rule(tuple(revision.recipients), oversight_of(mailbox))
+    chosen = tuple(one for one in revision.recipients if one not in revision.added_recipients)
+    ruling = rule(chosen, oversight_of(mailbox))
     same = ruling.verdict == Verdict.RELEASE and message.released_mode == mailbox.oversight_mode
     return None if same else ruling
 

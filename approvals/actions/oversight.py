@@ -10,13 +10,14 @@ from approvals.actions.dispatch import ON_ITS_WAY, return_to_pending
 from approvals.errors import Invalid
 from approvals.models import OutboundMessage, User
 from approvals.permissions import check_administer
+from assistants.models import ApiKey
 from audit import log
 from audit.log import Entry, Subject
 from audit.models import Event
 from mailboxes.models import Account, Mailbox, OversightMode
 
 
-def set_mode(mailbox: Mailbox, mode: str, *, by: User) -> None:
+def set_mode(mailbox: Mailbox, mode: str, *, by: User | ApiKey) -> None:
     check_administer(by, mailbox)
     with transaction.atomic():
         entries = change_mode(mailbox, mode)

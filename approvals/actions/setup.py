@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -31,7 +33,8 @@ def create_key(
     scopes: Sequence[str],
     mailboxes: Iterable[Mailbox] = (),
     all_mailboxes: bool = False,
-    by: User,
+    expires_at: datetime | None = None,
+    by: User | ApiKey,
 ) -> tuple[ApiKey, str]:
     """The key and its secret, which is shown this once."""
     check_administer(by)
@@ -39,6 +42,9 @@ def create_key(
         key, secret, entries = make_key(
             owner, name=name, scopes=scopes, mailboxes=mailboxes, all_mailboxes=all_mailboxes
         )
+        if expires_at:
+            key.expires_at = expires_at
+            key.save(update_fields=["expires_at"])
         log.record(*entries, by=by.actor)
     return key, secret
 
@@ -52,7 +58,7 @@ def make_key(
     all_mailboxes: bool = False,
 ) -> tuple[ApiKey, str, list[Entry]]:
     """The same without its record, for a caller that has more to do in the transaction."""
-    _check_scopes(owner, scopes)
+    check_scopes(owner, scopes)
     fields, secret = keys.mint()
     key = ApiKey.objects.create(
         name=name,
@@ -68,7 +74,7 @@ def make_key(
     return key, secret, [Entry(Event.Action.KEY_CREATED, subject, details)]
 
 
-def _check_scopes(owner: Assistant | Integration, scopes: Sequence[str]) -> None:
+def check_scopes(owner: Assistant | Integration, scopes: Sequence[str]) -> None:
     unknown = [scope for scope in scopes if scope not in Scope.values]
     if unknown or not scopes:
         raise _bad_scopes(f"Choose from {', '.join(Scope.values)}.")
@@ -86,7 +92,32 @@ def _bad_scopes(sentence: str) -> Invalid:
     return Invalid([{"field": "scopes", "code": "bad_scopes", "message": sentence}])
 
 
-def revoke_key(key: ApiKey, *, by: User) -> None:
+def change_key(
+    key: ApiKey,
+    *,
+    name: str | None = None,
+    scopes: Sequence[str] | None = None,
+    expires_at: datetime | None = None,
+    by: User | ApiKey,
+) -> None:
+    """What is None stays as it is."""
+    check_administer(by)
+    scopes = key.scopes if scopes is None else scopes
+    check_scopes(key.owner, scopes)
+    values = {f"may_{scope.value}": scope.value in scopes for scope in Scope}
+    changed: dict[str, Any] = {"name": name or key.name, "expires_at": expires_at or key.expires_at, **values}
+    with transaction.atomic():
+        ApiKey.objects.filter(pk=key.pk).update(**changed)
+        details = {"key": key.pk, "name": changed["name"], "scopes": list(scopes)}
+        subject = Subject(assistant_id=key.assistant_id or "")
+        log.record(Entry(Event.Action.KEY_CHANGED, subject, details), by=by.actor)
+
+
+def widens(key: ApiKey, scopes: Sequence[str]) -> bool:
+    return bool(set(scopes) - set(implied(key.scopes)))
+
+
+def revoke_key(key: ApiKey, *, by: User | ApiKey) -> None:
     check_administer(by)
     with transaction.atomic():
         if ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now()):
@@ -96,7 +127,7 @@ def revoke_key(key: ApiKey, *, by: User) -> None:
             )
 
 
-def allow(mailbox: Mailbox, pattern: str, *, by: User, note: str = "") -> AllowlistEntry:
+def allow(mailbox: Mailbox, pattern: str, *, by: User | ApiKey, note: str = "") -> AllowlistEntry:
     """Let mail to `pattern` (an address or *@domain) skip review while the mailbox is in gated_send."""
     check_administer(by, mailbox)
     pattern = checked_pattern(pattern)
@@ -121,7 +152,7 @@ def checked_pattern(pattern: str) -> str:
     return f"*@{address.rpartition('@')[2]}" if star else address
 
 
-def disallow(listed: AllowlistEntry, *, by: User) -> None:
+def disallow(listed: AllowlistEntry, *, by: User | ApiKey) -> None:
     check_administer(by, listed.mailbox)
     with transaction.atomic():
         if AllowlistEntry.objects.filter(pk=listed.pk).delete()[0]:

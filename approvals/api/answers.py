@@ -47,6 +47,144 @@ class PendingApproval(TypedDict):
     expires_at: str
 
 
+class Status(TypedDict):
+    status: str
+
+
+class KeyObject(TypedDict):
+    id: str
+    name: str
+    prefix: str
+    scopes: list[str]
+    assistant_id: str | None
+    mailbox_ids: list[str]
+    created_at: str
+    last_used_at: str | None
+    expires_at: str | None
+    is_active: bool
+
+
+class KeyCreated(KeyObject):
+    """`api_key` is the secret: it is shown this once."""
+
+    api_key: str
+
+
+class KeyList(TypedDict):
+    api_keys: list[KeyObject]
+    items: list[KeyObject]
+    cursor: str | None
+
+
+class AllowlistEntryObject(TypedDict):
+    id: str
+    pattern: str
+    note: str
+    added_at: str
+
+
+class Allowlist(TypedDict):
+    mailbox_id: str
+    count: int
+    entries: list[AllowlistEntryObject]
+    items: list[AllowlistEntryObject]
+
+
+class AccountObject(TypedDict):
+    """A limit that is null does not exist here."""
+
+    id: str
+    name: str
+    slug: str
+    plan: str
+    oversight_email: str
+    physical_address: str
+    monthly_email_quota: int | None
+    emails_sent_this_month: int
+    max_mailboxes: int | None
+    storage_used_bytes: int
+    max_storage_bytes: int | None
+    is_active: bool
+    sending_disabled: bool
+    sending_disabled_reason: str | None
+
+
+# functional, because `from` is a keyword
+UsageSummary = TypedDict(
+    "UsageSummary",
+    {
+        "from": int,
+        "to": int,
+        "emails_sent": int,
+        "emails_received": int,
+        "api_calls": int,
+        "oversight_actions": int,
+    },
+)
+
+
+class UsageCount(TypedDict):
+    date: str
+    event_type: str
+    count: int
+
+
+class UsageDaily(TypedDict):
+    data: list[UsageCount]
+
+
+class AuditEntry(TypedDict):
+    id: str
+    action: str
+    resource_type: str
+    resource_id: str
+    actor: str
+    actor_key_id: str | None
+    metadata: dict[str, Any]
+    assistant_id: str
+    openai_thread_id: str
+    run_id: str
+    tool_call_id: str
+    email_id: str
+    mailbox_id: str
+    hash: str
+    created_at: str
+
+
+class AuditLog(TypedDict):
+    entries: list[AuditEntry]
+    items: list[AuditEntry]
+    cursor: str | None
+
+
+class ContactObject(TypedDict):
+    id: str
+    email: str
+    name: str
+    tags: list[str]
+    created_at: int
+
+
+class ContactList(TypedDict):
+    contacts: list[ContactObject]
+    items: list[ContactObject]
+    cursor: str | None
+
+
+class SuppressionObject(TypedDict):
+    id: str
+    email_address: str
+    reason: str
+    mailbox_id: str | None
+    created_at: str
+
+
+class SuppressionList(TypedDict):
+    suppressions: list[SuppressionObject]
+    items: list[SuppressionObject]
+    cursor: str | None
+
+
 class SendAnswer(TypedDict):
     id: str
     status: str

@@ -36,18 +36,18 @@ def key_of(request: Request) -> ApiKey:
 def body(request: Request, shape: type[Serializer[Any]]) -> dict[str, Any]:
     """The validated body. Clients send null for what they leave out."""
     data: dict[str, Any] = dict(request.data)
-    return _validated(shape, {name: value for name, value in data.items() if value is not None})
+    return validated(shape, {name: value for name, value in data.items() if value is not None})
 
 
 def query(request: Request, shape: type[Serializer[Any]]) -> dict[str, Any]:
-    return _validated(shape, {name: value for name, value in request.query_params.items() if value != ""})
+    return validated(shape, {name: value for name, value in request.query_params.items() if value != ""})
 
 
-def _validated(shape: type[Serializer[Any]], data: dict[str, Any]) -> dict[str, Any]:
+def validated(shape: type[Serializer[Any]], data: dict[str, Any]) -> dict[str, Any]:
     serializer = shape(data=data)
     serializer.is_valid(raise_exception=True)
-    validated: dict[str, Any] = serializer.validated_data
-    return validated
+    found: dict[str, Any] = serializer.validated_data
+    return found
 
 
 def one(rows: QuerySet[Row], noun: str) -> Row:
@@ -59,7 +59,7 @@ def one(rows: QuerySet[Row], noun: str) -> Row:
 
 
 def mailbox_of(key: ApiKey, mailbox_id: str) -> Mailbox:
-    return one(Mailbox.objects.visible_to(key).filter(pk=mailbox_id), "mailbox")
+    return one(Mailbox.objects.visible_to(key).filter(pk=mailbox_id, is_active=True), "mailbox")
 
 
 def email_of(key: ApiKey, email_id: str, mailbox_id: str = "") -> Email:

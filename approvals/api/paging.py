@@ -34,6 +34,6 @@ def read_cursor(text: str) -> str:
         pk = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode("ascii")
     except (binascii.Error, ValueError) as error:
         raise ValidationError({"cursor": "This is not a cursor of this list."}, code="invalid") from error
-    if not re.fullmatch(r"[a-z]{2,4}_[0-9A-Z]{26}", pk):
+    if not re.fullmatch(r"[a-z]{2,4}_[0-9A-Z]{26}|[0-9]{1,18}", pk):
         raise ValidationError({"cursor": "This is not a cursor of this list."}, code="invalid")
     return pk

@@ -5,7 +5,20 @@ from __future__ import annotations
 from django.urls import path, re_path, register_converter
 from django.urls.converters import StringConverter
 
-from approvals.api import emails, flat, hooks, mailboxes, messages, oversight, runs, sending, system
+from approvals.api import (
+    account,
+    contacts,
+    emails,
+    flat,
+    hooks,
+    keys,
+    mailboxes,
+    messages,
+    oversight,
+    runs,
+    sending,
+    system,
+)
 
 
 class IdConverter(StringConverter):
@@ -30,6 +43,11 @@ urlpatterns = [
     path("hooks/models/<id:connection_id>", hooks.ModelWebhookView.as_view()),
     path("v1/mailboxes", mailboxes.MailboxesView.as_view()),
     path(MAILBOX, mailboxes.MailboxView.as_view()),
+    path(f"{MAILBOX}/configure", mailboxes.ConfigureView.as_view()),
+    path(f"{MAILBOX}/request-upgrade", mailboxes.RequestUpgradeView.as_view()),
+    path(f"{MAILBOX}/upgrade", mailboxes.UpgradeView.as_view()),
+    path(f"{MAILBOX}/allowlist", mailboxes.AllowlistView.as_view()),
+    path(f"{MAILBOX}/allowlist/<id:entry_id>", mailboxes.AllowlistEntryView.as_view()),
     path(f"{MAILBOX}/send", sending.SendView.as_view()),
     path(f"{MAILBOX}/reply/<id:email_id>", sending.ReplyView.as_view()),
     path(f"{MAILBOX}/emails", emails.EmailsView.as_view()),
@@ -46,6 +64,15 @@ urlpatterns = [
     path("v1/tag", flat.FlatTagView.as_view()),
     path("v1/oversight/pending", oversight.PendingView.as_view()),
     path("v1/oversight/decide", oversight.DecideView.as_view()),
+    path("v1/account", account.AccountView.as_view()),
+    path("v1/usage", account.UsageView.as_view()),
+    path("v1/audit-log", account.AuditLogView.as_view()),
+    path("v1/api-keys", keys.KeysView.as_view()),
+    path("v1/api-keys/<id:key_id>", keys.KeyView.as_view()),
+    path("v1/contacts", contacts.ContactsView.as_view()),
+    path("v1/contacts/<id:contact_id>", contacts.ContactView.as_view()),
+    path("v1/suppression", contacts.SuppressionsView.as_view()),
+    path("v1/suppression/<tag:address>", contacts.SuppressionView.as_view()),
     path("v1/tools", runs.ToolsView.as_view()),
     path("v1/runs", runs.RunsView.as_view()),
     path("v1/runs/<id:run_id>", runs.RunView.as_view()),

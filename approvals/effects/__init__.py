@@ -8,6 +8,7 @@ from approvals import outbox
 from approvals.effects.adopting import adopt
 from approvals.effects.delivering import deliver_email, send_copy
 from approvals.effects.hearing import read_webhook
+from approvals.effects.noticing import mail_code
 from approvals.effects.receiving import receive_email
 from approvals.effects.resuming import resume_run
 from approvals.effects.starting import promise_next, start_run
@@ -19,6 +20,7 @@ __all__ = [
     "RUNS",
     "adopt",
     "deliver_email",
+    "mail_code",
     "promise_next",
     "read_webhook",
     "receive_email",
@@ -29,7 +31,10 @@ __all__ = [
 
 Kind = OutboxEntry.Kind
 
-DELIVERY: Mapping[Kind, outbox.Handler] = {Kind.DELIVER_EMAIL: deliver_email}
+DELIVERY: Mapping[Kind, outbox.Handler] = {
+    Kind.DELIVER_EMAIL: deliver_email,
+    Kind.MAIL_CODE: mail_code,
+}
 RUNS: Mapping[Kind, outbox.Handler] = {Kind.RESUME_RUN: resume_run, Kind.START_RUN: start_run}
 OTHERS: Mapping[Kind, outbox.Handler] = {
     Kind.RECEIVE_EMAIL: receive_email,

@@ -28,6 +28,7 @@ from audit.log import Entry, Subject, canonical
 from audit.models import Event
 from mailboxes import envelope, mime
 from mailboxes.envelope import Draft, Envelope
+from mailboxes.letterhead import dress
 from mailboxes.mime import Frozen
 from mailboxes.models import Conversation, Correspondent, Email, Mailbox, Revision
 
@@ -52,6 +53,13 @@ class _Letter:
     facts: list[dict[str, Any]]
     content_hash: str
     in_reply_to: Email | None = None
+    # by the mailbox's settings, which the allowlist does not ask about
+    added: tuple[str, ...] = ()
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """The recipients that the draft itself named."""
+        return tuple(one for one in self.frozen.recipients if one not in self.added)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +106,11 @@ def _submit(draft: Draft, mailbox: Mailbox, asked: _Asked, answered: Email | Non
         if repeated:
             return repeated
         raise _recorded(refusal, mailbox, asked.by)
-    built = _build(draft, mailbox, answered)
+    dressed, added = dress(draft, mailbox)
+    built = _build(dressed, mailbox, answered)
     frozen = mime.freeze(built)
     facts = [*map(asdict, frozen.facts), *known_facts(mailbox, frozen.recipients, answered)]
-    letter = _Letter(mailbox, built, frozen, facts, content_hash, answered)
+    letter = _Letter(mailbox, built, frozen, facts, content_hash, answered, added)
     try:
         return _place(letter, asked)
     except IntegrityError:
@@ -160,7 +169,7 @@ def _place(letter: _Letter, asked: _Asked) -> Submission:
     if repeated := _repeated(bound, asked, letter.content_hash):
         return repeated
     mailbox = Mailbox.objects.get(pk=letter.mailbox.pk)
-    ruling = rule(letter.frozen.recipients, oversight_of(mailbox))
+    ruling = rule(letter.chosen, oversight_of(mailbox))
     if ruling.verdict == Verdict.REFUSE:
         raise Refused(" ".join(ruling.reasons))
     email = _store_email(letter, bound.context)
@@ -202,6 +211,7 @@ def _store_email(letter: _Letter, context: Context) -> Email:
         email=email,
         envelope_from=letter.frozen.sender,
         recipients=list(letter.frozen.recipients),
+        added_recipients=list(letter.added),
         frozen=letter.frozen.data,
         digest=letter.frozen.digest,
         facts=letter.facts,

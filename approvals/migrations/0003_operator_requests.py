@@ -4,26 +4,53 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('approvals', '0002_conversation_threads'),
-        ('assistants', '0003_run_alerts'),
-        ('mailboxes', '0002_mailbox_settings'),
+        ("approvals", "0002_conversation_threads"),
+        ("assistants", "0003_run_alerts"),
+        ("mailboxes", "0002_mailbox_settings"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='operatorrequest',
-            name='action',
-            field=models.CharField(choices=[('create_mailbox', 'Create Mailbox'), ('change_copies', 'Change Copies'), ('upgrade_mode', 'Upgrade Mode'), ('add_to_allowlist', 'Add To Allowlist'), ('cut_allowlist', 'Cut Allowlist'), ('create_key', 'Create Key'), ('widen_key', 'Widen Key'), ('revoke_key', 'Revoke Key'), ('create_webhook', 'Create Webhook'), ('change_account', 'Change Account'), ('delete_account', 'Delete Account')], max_length=20),
+            model_name="operatorrequest",
+            name="action",
+            field=models.CharField(
+                choices=[
+                    ("create_mailbox", "Create Mailbox"),
+                    ("change_copies", "Change Copies"),
+                    ("upgrade_mode", "Upgrade Mode"),
+                    ("add_to_allowlist", "Add To Allowlist"),
+                    ("cut_allowlist", "Cut Allowlist"),
+                    ("create_key", "Create Key"),
+                    ("widen_key", "Widen Key"),
+                    ("revoke_key", "Revoke Key"),
+                    ("create_webhook", "Create Webhook"),
+                    ("change_account", "Change Account"),
+                    ("delete_account", "Delete Account"),
+                ],
+                max_length=20,
+            ),
         ),
         migrations.AlterField(
-            model_name='outboxentry',
-            name='kind',
-            field=models.CharField(choices=[('deliver_email', 'Deliver Email'), ('resume_run', 'Resume Run'), ('start_run', 'Start Run'), ('receive_email', 'Receive Email'), ('send_copy', 'Send Copy'), ('read_webhook', 'Read Webhook'), ('mail_code', 'Mail Code')], max_length=20),
+            model_name="outboxentry",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("deliver_email", "Deliver Email"),
+                    ("resume_run", "Resume Run"),
+                    ("start_run", "Start Run"),
+                    ("receive_email", "Receive Email"),
+                    ("send_copy", "Send Copy"),
+                    ("read_webhook", "Read Webhook"),
+                    ("mail_code", "Mail Code"),
+                ],
+                max_length=20,
+            ),
         ),
         migrations.AddIndex(
-            model_name='outboundmessage',
-            index=models.Index(condition=models.Q(('status', 'sent')), fields=['status_changed_at'], name='message_sent_at'),
+            model_name="outboundmessage",
+            index=models.Index(
+                condition=models.Q(("status", "sent")), fields=["status_changed_at"], name="message_sent_at"
+            ),
         ),
     ]

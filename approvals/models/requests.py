@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from django.db import models
 from django.utils import timezone
@@ -61,3 +62,30 @@ class OperatorRequest(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} {self.id}"
+
+    @property
+    def sentence(self) -> str:
+        """What was asked for, for the person who is to let it happen."""
+        words = {name: ", ".join(v) if isinstance(v, list) else v for name, v in self.params.items()}
+        return SENTENCES[self.Action(self.action)].format_map(_Blank(words))
+
+
+class _Blank(dict[str, Any]):
+    def __missing__(self, name: str) -> str:
+        return ""
+
+
+Asked = OperatorRequest.Action
+SENTENCES = {
+    Asked.CREATE_MAILBOX: "The mailbox {address}, in {oversight_mode}. {display_name}",
+    Asked.CHANGE_COPIES: "Copies of all that {address} sends: Cc “{auto_cc}”, Bcc “{auto_bcc}”.",
+    Asked.UPGRADE_MODE: "A looser mode for {address}: from {from} to {to}.",
+    Asked.ADD_TO_ALLOWLIST: "Mail from {address} to {pattern} skips review in gated_send. {note}",
+    Asked.CUT_ALLOWLIST: "Mail from {address} to {pattern} is reviewed again.",
+    Asked.CREATE_KEY: "A new key “{name}” with {scopes}, for {owner}, in {mailboxes}.",
+    Asked.WIDEN_KEY: "More rights for the key “{name}”: {scopes}.",
+    Asked.REVOKE_KEY: "The end of the key “{name}” ({key}).",
+    Asked.CREATE_WEBHOOK: "Events sent to {url}: {events}.",
+    Asked.CHANGE_ACCOUNT: "The oversight address {oversight_email}, which gets copies and these codes.",
+    Asked.DELETE_ACCOUNT: "The end of this account: nothing is sent any more, and every key ends.",
+}

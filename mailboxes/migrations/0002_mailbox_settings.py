@@ -7,80 +7,91 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('mailboxes', '0001_initial'),
+        ("mailboxes", "0001_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='account',
-            name='closed_at',
+            model_name="account",
+            name="closed_at",
             field=models.DateTimeField(null=True),
         ),
         migrations.AddField(
-            model_name='account',
-            name='physical_address',
+            model_name="account",
+            name="physical_address",
             field=models.CharField(blank=True, max_length=2000),
         ),
         migrations.AddField(
-            model_name='mailbox',
-            name='ai_disclosure',
+            model_name="mailbox",
+            name="ai_disclosure",
             field=models.BooleanField(default=True),
         ),
         migrations.AddField(
-            model_name='mailbox',
-            name='auto_bcc',
+            model_name="mailbox",
+            name="auto_bcc",
             field=models.CharField(blank=True, max_length=320),
         ),
         migrations.AddField(
-            model_name='mailbox',
-            name='auto_cc',
+            model_name="mailbox",
+            name="auto_cc",
             field=models.CharField(blank=True, max_length=320),
         ),
         migrations.AddField(
-            model_name='mailbox',
-            name='default_gate_timing',
-            field=models.CharField(choices=[('gate_first', 'Gate First'), ('schedule_first', 'Schedule First')], default='gate_first', max_length=16),
+            model_name="mailbox",
+            name="default_gate_timing",
+            field=models.CharField(
+                choices=[("gate_first", "Gate First"), ("schedule_first", "Schedule First")],
+                default="gate_first",
+                max_length=16,
+            ),
         ),
         migrations.AddField(
-            model_name='mailbox',
-            name='forward_inbound',
+            model_name="mailbox",
+            name="forward_inbound",
             field=models.BooleanField(default=False),
         ),
         migrations.AddField(
-            model_name='mailbox',
-            name='mcp_configured',
+            model_name="mailbox",
+            name="mcp_configured",
             field=models.BooleanField(default=False),
         ),
         migrations.AddField(
-            model_name='mailbox',
-            name='scheduling_enabled',
+            model_name="mailbox",
+            name="scheduling_enabled",
             field=models.BooleanField(default=True),
         ),
         migrations.AddField(
-            model_name='mailbox',
-            name='signature_block',
+            model_name="mailbox",
+            name="signature_block",
             field=models.CharField(blank=True, max_length=1000),
         ),
         migrations.AddField(
-            model_name='revision',
-            name='added_recipients',
+            model_name="revision",
+            name="added_recipients",
             field=models.JSONField(default=list),
         ),
         migrations.CreateModel(
-            name='Contact',
+            name="Contact",
             fields=[
-                ('id', models.CharField(default=functools.partial(audit.ids.new_id, *('con',), **{}), max_length=40, primary_key=True, serialize=False)),
-                ('owner', models.CharField(max_length=40)),
-                ('email', models.CharField(max_length=320)),
-                ('name', models.CharField(blank=True, max_length=200)),
-                ('tags', models.JSONField(default=list)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "id",
+                    models.CharField(
+                        default=functools.partial(audit.ids.new_id, *("con",), **{}),
+                        max_length=40,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("owner", models.CharField(max_length=40)),
+                ("email", models.CharField(max_length=320)),
+                ("name", models.CharField(blank=True, max_length=200)),
+                ("tags", models.JSONField(default=list)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
             options={
-                'indexes': [models.Index(fields=['owner', 'id'], name='mailboxes_c_owner_de421f_idx')],
-                'constraints': [models.UniqueConstraint(fields=('owner', 'email'), name='contact_once')],
+                "indexes": [models.Index(fields=["owner", "id"], name="mailboxes_c_owner_de421f_idx")],
+                "constraints": [models.UniqueConstraint(fields=("owner", "email"), name="contact_once")],
             },
         ),
     ]

@@ -1,9 +1,9 @@
 """Addresses and messages."""
 
 from mailboxes.models.caught import CaughtMessage
+from mailboxes.models.contacts import Contact
 from mailboxes.models.emails import Conversation, Correspondent, Email, EmailQuerySet, RawMessage, Revision
 from mailboxes.models.mailboxes import Account, AllowlistEntry, Mailbox, OversightMode, Suppression
-from mailboxes.models.contacts import Contact
 from mailboxes.models.signing import SigningKey
 
 __all__ = [
