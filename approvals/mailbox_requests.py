@@ -70,17 +70,17 @@ def _create_first(wanted: Wanted, key: ApiKey) -> Mailbox | None:
     with transaction.atomic():
         if not ApiKey.objects.filter(pk=key.pk, made_mailbox=False).update(made_mailbox=True):
             return None
-        return _create(wanted, key)
+        return _create(wanted, key, made_first=True)
 
 
-def _create(wanted: Wanted, key: ApiKey) -> Mailbox:
+def _create(wanted: Wanted, key: ApiKey, *, made_first: bool = False) -> Mailbox:
     """It joins the key's mailboxes and its assistant's."""
     try:
         with transaction.atomic():
             mailbox = Mailbox.objects.create(**asdict(wanted))
     except IntegrityError:
         raise _taken(wanted.address) from None
-    KeyMailbox.objects.create(key=key, mailbox=mailbox)
+    KeyMailbox.objects.create(key=key, mailbox=mailbox, made_first=made_first)
     if key.assistant:
         MailboxAssistant.objects.create(assistant=key.assistant, mailbox=mailbox)
     log.record(

@@ -29,6 +29,8 @@ LONGEST_WAIT = timedelta(hours=1)
 TASKS = {
     OutboxEntry.Kind.DELIVER_EMAIL: "approvals.tasks.deliver",
     OutboxEntry.Kind.MAIL_CODE: "approvals.tasks.deliver",
+    OutboxEntry.Kind.MAIL_STOPPED: "approvals.tasks.deliver",
+    OutboxEntry.Kind.POST_WEBHOOK: "approvals.tasks.post",
     OutboxEntry.Kind.RESUME_RUN: "approvals.tasks.drive",
     OutboxEntry.Kind.START_RUN: "approvals.tasks.drive",
 }

@@ -10,7 +10,8 @@ from typing import TypeVar
 from django.db import transaction
 from django.utils import timezone
 
-from approvals import actions, effects, gate, outbox
+from approvals import actions, effects, gate, outbox, webhooks
+from approvals.actions.announcing import announce_run
 from approvals.actions.inbound import overdue_inbound
 from approvals.actions.runs import raise_alert
 from approvals.actions.telling import BY, about_run
@@ -115,4 +116,6 @@ def _note(run: Run) -> None:
     with transaction.atomic():
         if assistant_actions.note(run):
             first = [Entry(Event.Action.RUN_STARTED, about)] if started and run.run_id else []
+            if action == Event.Action.RUN_FAILED:
+                announce_run(webhooks.RUN_FAILED, run)
             log.record(*first, Entry(action, about, {"error": run.last_error}), by=BY)

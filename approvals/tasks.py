@@ -19,6 +19,11 @@ def drain() -> int:
     return outbox.drain(effects.OTHERS)
 
 
+@shared_task(name="approvals.tasks.post")
+def post() -> int:
+    return outbox.drain(effects.POSTS)
+
+
 @shared_task(name="approvals.tasks.drive")
 def drive() -> int:
     return outbox.drain(effects.RUNS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +22,13 @@ def _flag(name: str) -> bool:
     return os.environ.get(name, "").strip().lower() in ("1", "true", "yes", "on")
 
 
+def _networks(text: str) -> list[str]:
+    try:
+        return [str(ip_network(one.strip())) for one in text.split(",") if one.strip()]
+    except ValueError as error:
+        raise ImproperlyConfigured(f"WEBHOOK_NETWORKS: {error}") from None
+
+
 DEBUG = _flag("DEBUG")
 DATA_DIR = Path(os.environ.get("DATA_DIR") or BASE_DIR / "data").absolute()
 PUBLIC_URL = (os.environ.get("PUBLIC_URL") or "http://127.0.0.1:8000").rstrip("/")
@@ -30,6 +38,8 @@ DATABASE_URL = os.environ.get("DATABASE_URL") or f"sqlite:///{DATA_DIR / 'counte
 BROKER_URL = os.environ.get("BROKER_URL") or "memory://localhost"
 # smtp://[user:password@]host:port, or empty for the built-in catcher
 EMAIL_URL = os.environ.get("EMAIL_URL", "")
+# networks that webhooks may be posted to although they are not public, such as 127.0.0.0/8, 10.1.0.0/16
+WEBHOOK_NETWORKS = _networks(os.environ.get("WEBHOOK_NETWORKS", ""))
 # who mail of our own comes from: codes for the oversight address
 _host = urlsplit(PUBLIC_URL).hostname or ""
 NOTICES_FROM = (
@@ -200,9 +210,10 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = CELERY_BEAT_ENABLE_REMOTE_CONTROL = False
 # queues of their own, so that slow models and run servers get workers of their own (docs/operating.md)
 CELERY_TASK_DEFAULT_QUEUE = "work"
-CELERY_TASK_QUEUES = [Queue(name) for name in ("work", "mail", "models")]
+CELERY_TASK_QUEUES = [Queue(name) for name in ("work", "mail", "models", "webhooks")]
 CELERY_TASK_ROUTES = {
     "approvals.tasks.deliver": {"queue": "mail"},
+    "approvals.tasks.post": {"queue": "webhooks"},
     "approvals.tasks.drive": {"queue": "models"},
     "approvals.tasks.sync_runs": {"queue": "models"},
     "assistants.server.tasks.advance_runs": {"queue": "models"},

@@ -13,6 +13,14 @@ from approvals.actions.runs import retry_resume, send_follow_up
 from approvals.actions.settle import give_up, mark_sent, retry, send_again
 from approvals.actions.setup import allow, change_key, create_key, disallow, revoke_key, start_run
 from approvals.actions.suppression import suppress, unsuppress
+from approvals.actions.webhooks import (
+    change_endpoint,
+    create_endpoint,
+    delete_endpoint,
+    redeliver,
+    rotate_secret,
+    test_endpoint,
+)
 
 __all__ = [
     "allow",
@@ -21,14 +29,17 @@ __all__ = [
     "cancel",
     "change_account",
     "change_connection",
+    "change_endpoint",
     "change_key",
     "change_mailbox",
     "change_mode",
     "choose_connection",
     "close_account",
     "create_connection",
+    "create_endpoint",
     "create_key",
     "delete_connection",
+    "delete_endpoint",
     "delete_mailbox",
     "disallow",
     "expire",
@@ -40,17 +51,20 @@ __all__ = [
     "mark_sent",
     "read",
     "receive_webhook",
+    "redeliver",
     "reject",
     "reject_inbound",
     "remove_contact",
     "retry",
     "retry_resume",
     "revoke_key",
+    "rotate_secret",
     "send_again",
     "send_follow_up",
     "set_inbound",
     "set_mode",
     "start_run",
     "suppress",
+    "test_endpoint",
     "unsuppress",
 ]

@@ -6,7 +6,8 @@ from django.db import IntegrityError, transaction
 from django.db.models import Case, DateTimeField, F, Q, Value, When
 from django.utils import timezone
 
-from approvals import outbox
+from approvals import outbox, webhooks
+from approvals.actions.announcing import announce
 from approvals.actions.telling import tell
 from approvals.actions.transitions import check_open, conflict, current, entry, move, open_mailbox
 from approvals.errors import Conflict, DomainError, Invalid
@@ -35,6 +36,7 @@ def approve(
         message = current(message)
         if message.status == Status.APPROVED:
             outbox.enqueue(OutboxEntry.Kind.DELIVER_EMAIL, message.pk)
+            announce(webhooks.APPROVED, message.email, decision=decision)
         action = Event.Action.MESSAGE_APPROVED
         if message.status == Status.PENDING:
             action = Event.Action.MESSAGE_APPROVAL_GIVEN
@@ -92,6 +94,7 @@ def reject(
         decision = _decide(message, Verdict.REJECT, by, revision, digest, reason)
         message = current(message)
         told = tell(message)
+        announce(webhooks.REJECTED, message.email, decision=decision)
         log.record(
             entry(Event.Action.MESSAGE_REJECTED, message, decision=decision.pk, reason=reason),
             *told,
@@ -127,6 +130,7 @@ def expire(message: OutboundMessage) -> bool:
             return False
         message = current(message)
         told = tell(message)
+        announce(webhooks.EXPIRED, message.email)
         log.record(entry(Event.Action.MESSAGE_EXPIRED, message), *told, by="system:schedule")
     return True
 

@@ -12,7 +12,8 @@ from django.db import transaction
 from django.db.models import BinaryField, DateTimeField, Exists, F, JSONField, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
-from approvals import outbox
+from approvals import outbox, webhooks
+from approvals.actions.announcing import announce
 from approvals.actions.telling import tell
 from approvals.actions.transitions import Move, about, current, entry, hold_reason, move, open_mailbox
 from approvals.models import Decision, OutboundMessage, OutboxEntry
@@ -138,6 +139,7 @@ def return_to_pending(message: OutboundMessage, reasons: tuple[str, ...]) -> lis
     if message.run and message.run.driver == Run.Driver.COUNTERSEAL:
         # undecided again: where runs don't wait for that, it is time for a provisional answer
         polling.ask_again(message.run)
+    announce(webhooks.PENDING, message.email)
     return [entry(Event.Action.MESSAGE_RETURNED, message, reasons=reasons)]
 
 
@@ -211,6 +213,7 @@ def record_sent(message: OutboundMessage, promise: OutboxEntry, evidence: Mappin
         message = current(message)
         told = tell(message)
         promise_copy(message)
+        announce(webhooks.SENT, message.email)
         outbox.finish(promise)
         details = {"sent_digest": revision_of(message).sent_digest, **evidence}
         log.record(entry(Event.Action.MESSAGE_SENT, message, **details), *told, by=WORKER)

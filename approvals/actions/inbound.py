@@ -7,6 +7,8 @@ from datetime import datetime
 from django.db import transaction
 from django.utils import timezone
 
+from approvals import webhooks
+from approvals.actions.announcing import announce
 from approvals.actions.decide import checked_reason
 from approvals.actions.inbound_runs import start_run_for
 from approvals.actions.transitions import about_email
@@ -51,7 +53,7 @@ def _decide(
         if not move_inbound(email, S.PENDING, to):
             raise _conflict(email)
         Email.objects.filter(pk=email.pk).update(decided_at=timezone.now())
-        Decision.objects.create(
+        decision = Decision.objects.create(
             inbound=email,
             verdict=verdict,
             by=by if isinstance(by, User) else None,
@@ -59,7 +61,11 @@ def _decide(
             digest=email.raw.digest if email.raw else "",
             reason=reason,
         )
-        started = start_run_for(email) if to == S.UNREAD else []
+        approved = to == S.UNREAD
+        started = start_run_for(email) if approved else []
+        announce(webhooks.APPROVED if approved else webhooks.REJECTED, email, decision=decision)
+        if approved:
+            announce(webhooks.RECEIVED, email)
         log.record(Entry(action, about_email(email), {"reason": reason}), *started, by=by.actor)
     return email
 
@@ -69,6 +75,7 @@ def expire_inbound(email: Email) -> bool:
         late = Email.objects.filter(pk=email.pk, deadline_at__lte=timezone.now()).exists()
         if not late or not move_inbound(email, S.PENDING, S.EXPIRED):
             return False
+        announce(webhooks.EXPIRED, email)
         log.record(Entry(Event.Action.EMAIL_EXPIRED, about_email(email)), by="system:schedule")
     return True
 

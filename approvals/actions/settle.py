@@ -9,7 +9,8 @@ from __future__ import annotations
 from django.db import transaction
 from django.db.models import F, Q
 
-from approvals import outbox
+from approvals import outbox, webhooks
+from approvals.actions.announcing import announce
 from approvals.actions.decide import checked_reason
 from approvals.actions.dispatch import promise_copy
 from approvals.actions.telling import tell
@@ -63,6 +64,7 @@ def _settle(
             outbox.enqueue(OutboxEntry.Kind.DELIVER_EMAIL, message.pk)
         if to == Status.SENT:
             promise_copy(message)
+            announce(webhooks.SENT, message.email)
         told = tell(message)
         action = Event.Action.MESSAGE_RETRIED if verdict == Verdict.RETRY else Event.Action.MESSAGE_SETTLED
         log.record(

@@ -8,6 +8,7 @@ from typing import Any
 from rest_framework import serializers
 
 from approvals.api.requests import ForeignIdField, IdField, PageQuery, StringField
+from approvals.models import WebhookDelivery
 from assistants.models import Scope
 from audit.models import Event
 from mailboxes.models import Mailbox, OversightMode
@@ -80,6 +81,23 @@ class AccountChange(WithCode):
     name = StringField(required=False, max_length=200, allow_blank=False)
     oversight_email = StringField(required=False, max_length=320)
     physical_address = StringField(required=False, max_length=2000)
+
+
+class WebhookRequest(WithCode):
+    url = StringField(max_length=2000, allow_blank=False)
+    events = serializers.ListField(child=StringField(max_length=40), max_length=30)
+    mailbox_id = IdField(required=False, help_text="Left out: for all mailboxes that the key reaches.")
+    secret = StringField(required=False, max_length=200, help_text="Left out: one is made.")
+
+
+class WebhookChange(serializers.Serializer[Any]):
+    events = serializers.ListField(child=StringField(max_length=40), required=False, max_length=30)
+    is_active = serializers.BooleanField(required=False)
+
+
+class DeliveryQuery(PageQuery):
+    webhook_id = IdField(required=False)
+    status = serializers.ChoiceField(WebhookDelivery.Status.values, required=False)
 
 
 class ContactRequest(serializers.Serializer[Any]):

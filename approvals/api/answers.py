@@ -171,6 +171,48 @@ class ContactList(TypedDict):
     cursor: str | None
 
 
+class WebhookObject(TypedDict):
+    id: str
+    url: str
+    events: list[str]
+    mailbox_id: str | None
+    is_active: bool
+    status: str
+    disabled_reason: str
+    created_at: str
+
+
+class WebhookCreated(WebhookObject):
+    """`signing_secret` is shown this once."""
+
+    signing_secret: str
+
+
+class WebhookList(TypedDict):
+    webhooks: list[WebhookObject]
+    subscriptions: list[WebhookObject]
+    items: list[WebhookObject]
+    cursor: str | None
+
+
+class DeliveryObject(TypedDict):
+    id: str
+    webhook_id: str
+    event_type: str
+    url: str
+    status: str
+    attempts: int
+    response_status: int | None
+    created_at: str
+    last_attempt_at: str | None
+
+
+class DeliveryList(TypedDict):
+    deliveries: list[DeliveryObject]
+    items: list[DeliveryObject]
+    cursor: str | None
+
+
 class SuppressionObject(TypedDict):
     id: str
     email_address: str

@@ -18,6 +18,7 @@ from approvals.api import (
     runs,
     sending,
     system,
+    webhooks,
 )
 
 
@@ -73,6 +74,13 @@ urlpatterns = [
     path("v1/contacts/<id:contact_id>", contacts.ContactView.as_view()),
     path("v1/suppression", contacts.SuppressionsView.as_view()),
     path("v1/suppression/<tag:address>", contacts.SuppressionView.as_view()),
+    path(f"{MAILBOX}/webhooks", webhooks.MailboxWebhooksView.as_view()),
+    path("v1/webhooks", webhooks.WebhooksView.as_view()),
+    path("v1/webhooks/<id:webhook_id>", webhooks.WebhookView.as_view()),
+    path("v1/webhooks/<id:webhook_id>/rotate-secret", webhooks.RotateView.as_view()),
+    path("v1/webhooks/<id:webhook_id>/test", webhooks.TestView.as_view()),
+    path("v1/webhook-deliveries", webhooks.DeliveriesView.as_view()),
+    path("v1/webhook-deliveries/<id:delivery_id>/redeliver", webhooks.RedeliverView.as_view()),
     path("v1/tools", runs.ToolsView.as_view()),
     path("v1/runs", runs.RunsView.as_view()),
     path("v1/runs/<id:run_id>", runs.RunView.as_view()),

@@ -8,7 +8,8 @@ from approvals import outbox
 from approvals.effects.adopting import adopt
 from approvals.effects.delivering import deliver_email, send_copy
 from approvals.effects.hearing import read_webhook
-from approvals.effects.noticing import mail_code
+from approvals.effects.noticing import mail_code, mail_stopped
+from approvals.effects.posting import post_webhook
 from approvals.effects.receiving import receive_email
 from approvals.effects.resuming import resume_run
 from approvals.effects.starting import promise_next, start_run
@@ -17,10 +18,13 @@ from approvals.models import OutboxEntry
 __all__ = [
     "DELIVERY",
     "OTHERS",
+    "POSTS",
     "RUNS",
     "adopt",
     "deliver_email",
     "mail_code",
+    "mail_stopped",
+    "post_webhook",
     "promise_next",
     "read_webhook",
     "receive_email",
@@ -34,8 +38,10 @@ Kind = OutboxEntry.Kind
 DELIVERY: Mapping[Kind, outbox.Handler] = {
     Kind.DELIVER_EMAIL: deliver_email,
     Kind.MAIL_CODE: mail_code,
+    Kind.MAIL_STOPPED: mail_stopped,
 }
 RUNS: Mapping[Kind, outbox.Handler] = {Kind.RESUME_RUN: resume_run, Kind.START_RUN: start_run}
+POSTS: Mapping[Kind, outbox.Handler] = {Kind.POST_WEBHOOK: post_webhook}
 OTHERS: Mapping[Kind, outbox.Handler] = {
     Kind.RECEIVE_EMAIL: receive_email,
     Kind.SEND_COPY: send_copy,

@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 
 from approvals import operator_requests
-from approvals.models import OperatorRequest, OutboxEntry
+from approvals.models import OperatorRequest, OutboxEntry, WebhookEndpoint
 from approvals.outbox import TryAgain
 from mailboxes import delivery
 from mailboxes.delivery import DeliveryError
@@ -45,6 +45,29 @@ def mail_code(promise: OutboxEntry) -> None:
         url=settings.PUBLIC_URL,
     )
     _mail(account.oversight_email, "Counterseal: a program asks for your word", text, request.pk)
+
+
+STOPPED = """\
+Counterseal has turned off a webhook, because nothing got through to it:
+
+  {url}
+  {why}
+
+When its receiver works again, turn the webhook on; what failed can be sent again there:
+{base}/webhooks/{pk}
+"""
+
+
+def mail_stopped(promise: OutboxEntry) -> None:
+    endpoint, account = WebhookEndpoint.objects.filter(pk=promise.ref).first(), Account.objects.first()
+    if not (endpoint and account and account.oversight_email):
+        return
+    text = STOPPED.format(
+        url=endpoint.url, why=endpoint.disabled_reason, base=settings.PUBLIC_URL, pk=endpoint.pk
+    )
+    _mail(
+        account.oversight_email, "Counterseal: a webhook was turned off", text, f"{endpoint.pk}.{promise.pk}"
+    )
 
 
 def _mail(address: str, subject: str, text: str, name: str) -> None:

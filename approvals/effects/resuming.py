@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 from django.db import transaction
 
+from approvals import webhooks
+from approvals.actions.announcing import announce_run
 from approvals.actions.runs import raise_alert
 from approvals.actions.telling import BY, about_run, follow_up_gone
 from approvals.models import OutboxEntry
@@ -122,5 +124,7 @@ def _settle(run: Run, calls: Sequence[ToolCall], settled: Settled, status: str =
             assistant_actions.alert(run, CONFLICT)
         elif run.alert.startswith(NOT_HANDED_OVER):
             assistant_actions.alert(run, "")
+        if settled == Settled.SUBMITTED:
+            announce_run(webhooks.RUN_RESUMED, run)
         details = {"calls": [call.call_id for call in first], "outcome": settled.value, "state": status}
         log.record(Entry(WORDS[settled], about_run(run), details), *more, by=BY)

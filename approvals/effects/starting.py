@@ -10,7 +10,8 @@ from datetime import timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from approvals import outbox
+from approvals import outbox, webhooks
+from approvals.actions.announcing import announce_run
 from approvals.actions.inbound_runs import forget_thread, keep_thread, thread_of
 from approvals.actions.runs import raise_alert
 from approvals.actions.telling import BY, about_run
@@ -90,6 +91,7 @@ def _not_started(run: Run, why: str) -> None:
         if run.follows:
             assistant_actions.alert(run.follows, f"It could not be told more: {why}")
         _promise_next(run)
+        announce_run(webhooks.RUN_FAILED, run)
         log.record(Entry(Event.Action.RUN_FAILED, about_run(run), {"error": why}), by=BY)
 
 

@@ -11,7 +11,8 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from approvals import actions, outbox, wire
+from approvals import actions, outbox, webhooks, wire
+from approvals.actions.announcing import announce
 from approvals.actions.dispatch import oversight_of
 from approvals.actions.inbound_runs import start_run_for
 from approvals.actions.transitions import about_email
@@ -65,6 +66,7 @@ def admit(raw: RawMessage, parsed: Parsed | None, *, parse_error: str = "") -> E
             raw, mailbox, parsed, inbound_status=status, deadline_at=deadline, parse_error=parse_error[:500]
         )
         started = [] if held else start_run_for(email)
+        announce(webhooks.PENDING if held else webhooks.RECEIVED, email)
         action = Event.Action.EMAIL_HELD if held else Event.Action.EMAIL_RECEIVED
         details = {"digest": raw.digest, "from": email.from_address, "reasons": ruling.reasons}
         log.record(Entry(action, about_email(email), details), *started, by=SYSTEM)

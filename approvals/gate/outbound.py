@@ -10,7 +10,8 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from approvals import outbox
+from approvals import outbox, webhooks
+from approvals.actions.announcing import announce
 from approvals.actions.dispatch import oversight_of
 from approvals.actions.inbound_runs import keep_thread
 from approvals.actions.transitions import entry
@@ -178,6 +179,8 @@ def _place(letter: _Letter, asked: _Asked) -> Submission:
         # what the recipient answers is for the run's thread
         keep_thread(email.conversation, bound.run)
     repeats.remember(by, email, letter.content_hash, key)
+    if ruling.verdict == Verdict.HOLD:
+        announce(webhooks.PENDING, email)
     log.record(*bound.events(email, asked.call), *_ruled(message, ruling), by=by.actor)
     return Submission(message)
 

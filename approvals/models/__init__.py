@@ -5,6 +5,7 @@ from approvals.models.outbox import OutboxEntry
 from approvals.models.people import Membership, SignInLink, User, UserManager
 from approvals.models.reach import ConversationThread, KeyMailbox, MailboxAssistant
 from approvals.models.requests import IdempotencyKey, OperatorRequest
+from approvals.models.webhooks import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 __all__ = [
     "ConversationThread",
@@ -19,4 +20,7 @@ __all__ = [
     "SignInLink",
     "User",
     "UserManager",
+    "WebhookAttempt",
+    "WebhookDelivery",
+    "WebhookEndpoint",
 ]

@@ -18,6 +18,8 @@ class OutboxEntry(models.Model):
         SEND_COPY = "send_copy"
         READ_WEBHOOK = "read_webhook"
         MAIL_CODE = "mail_code"
+        MAIL_STOPPED = "mail_stopped"
+        POST_WEBHOOK = "post_webhook"
 
     id = models.BigAutoField(primary_key=True)
     kind = models.CharField(max_length=20, choices=Kind.choices)

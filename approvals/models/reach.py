@@ -13,6 +13,8 @@ from mailboxes.models import Conversation, Mailbox
 class KeyMailbox(models.Model):
     key = models.ForeignKey(ApiKey, models.CASCADE, related_name="mailbox_links")
     mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="key_links")
+    # the first that the key made: it, and its first webhook, needed nobody's word
+    made_first = models.BooleanField(default=False)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["key", "mailbox"], name="key_mailbox_once")]

@@ -20,6 +20,7 @@ Kind = OutboxEntry.Kind
 OF = {
     "approvals.tasks.deliver": effects.DELIVERY,
     "approvals.tasks.drain": effects.OTHERS,
+    "approvals.tasks.post": effects.POSTS,
     "approvals.tasks.drive": effects.RUNS,
 }
 
