@@ -30,6 +30,7 @@ urlpatterns: list[URLPattern] = [
     path("attention/<str:pk>", queue.one, {"box": "attention"}, name="attention_case"),
     path("messages/<str:pk>", log.message, name="message"),
     path("messages/<str:pk>/frame", frames.of_email, name="frame"),
+    path("messages/<str:pk>/attachments/<int:number>", frames.attachment, name="attachment"),
     path("messages/<str:pk>/source", frames.source, name="source"),
     path("messages/<str:pk>/approve", decisions.approve, name="approve"),
     path("messages/<str:pk>/reject", decisions.reject, name="reject"),

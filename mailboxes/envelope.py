@@ -10,7 +10,8 @@ from uuid import uuid4
 
 import idna
 
-from mailboxes import headers, markdown, sanitize
+from mailboxes import attachments, headers, markdown, sanitize
+from mailboxes.attachments import Attachment
 
 MAX_RECIPIENTS = 50
 MAX_SUBJECT = 998
@@ -33,6 +34,7 @@ class Draft:
     subject: str = ""
     markdown: str = ""
     html: str = ""
+    attachments: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Envelope:
     message_id: str
     in_reply_to: str = ""
     references: tuple[str, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
 
     @property
     def recipients(self) -> tuple[str, ...]:
@@ -115,6 +118,8 @@ def build(
     check = _Check()
     to, cc, bcc = check.recipients(draft)
     text, html = check.bodies(draft)
+    for path, code, message in attachments.problems(draft.attachments):
+        check.refuse(path, code, message)
     envelope = Envelope(
         sender=check.value("from", sender, normalize_address),
         sender_name=check.text("from_name", sender_name, MAX_NAME),
@@ -127,6 +132,7 @@ def build(
         message_id=check.value("message_id", message_id, headers.clean_message_id),
         in_reply_to=check.value("in_reply_to", in_reply_to, headers.clean_message_id) if in_reply_to else "",
         references=check.references(references),
+        attachments=draft.attachments,
     )
     if check.errors:
         raise InvalidDraft(check.errors)

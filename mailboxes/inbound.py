@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import subprocess
@@ -75,6 +76,14 @@ def parse(data: bytes, *, seconds: float = SECONDS) -> Parsed:
     )
 
 
+def attachment(data: bytes, number: int, *, seconds: float = SECONDS) -> bytes:
+    """The file at this place among the attachments that `parse` listed; within the same limits."""
+    found = _run_worker(data, seconds, str(number))
+    if "error" in found:
+        raise Unparseable(str(found["error"]))
+    return base64.b64decode(found["content_base64"])
+
+
 def find_conversation(mailbox: Mailbox, parsed: Parsed) -> Conversation | None:
     """By the ids it refers to, the nearest first; else by the same subject with the same person lately."""
     named = [parsed.in_reply_to, *reversed(parsed.references)]
@@ -121,9 +130,9 @@ def _by_subject(mailbox: Mailbox, parsed: Parsed) -> Conversation | None:
     return next((one for one in recent if normalize_subject(one.subject) == subject), None)
 
 
-def _run_worker(data: bytes, seconds: float) -> dict[str, Any]:
+def _run_worker(data: bytes, seconds: float, *asked: str) -> dict[str, Any]:
     """In a process of its own: nothing that a message does there can reach this one, not even by memory."""
-    command = [sys.executable, "-I", "-X", "utf8", str(_WORKER)]
+    command = [sys.executable, "-I", "-X", "utf8", str(_WORKER), *asked]
     try:
         done = subprocess.run(command, input=data, capture_output=True, timeout=seconds, check=False, env={})  # noqa: S603
     except subprocess.TimeoutExpired:

@@ -6,21 +6,23 @@ import base64
 import hashlib
 import quopri
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from email.message import Message
 from email.parser import BytesParser
 from email.policy import compat32
 from email.utils import getaddresses, parseaddr
+from typing import cast
 
-from mailboxes import facts, headers, render_html, sanitize
+from mailboxes import attachments, facts, headers, render_html, sanitize
+from mailboxes.attachments import Attachment
 from mailboxes.envelope import Envelope
-from mailboxes.facts import Fact
+from mailboxes.facts import Fact, Severity
 
 __all__ = ["Fact", "Frozen", "NotFaithful", "Rendered", "check_wire", "digest", "freeze", "render"]
 
 MAX_LINE = 998
-_MAX_RENDERED = 8_000_000
+_MAX_RENDERED = 24_000_000
 
 
 class NotFaithful(Exception):
@@ -56,8 +58,9 @@ def freeze(envelope: Envelope) -> Frozen:
     html = sanitize.clean(envelope.html).strip()
     html = html + "\n" if html else ""
     parts = [("plain", envelope.text), ("html", html)] if html else [("plain", envelope.text)]
+    files = [attachments.part(one) for one in envelope.attachments]
     lines = _header_lines(envelope)
-    data = "\r\n".join([*lines, *_body(parts)]).encode("ascii")
+    data = "\r\n".join([*lines, *_with_files(_body(parts), files)]).encode("ascii")
     check_wire(data)
     _verify(data, envelope, parts)
     found = facts.of_message(
@@ -68,6 +71,7 @@ def freeze(envelope: Envelope) -> Frozen:
         html=html,
         recipients=envelope.recipients,
     )
+    found = (*_about_files(envelope.attachments), *found)
     recipients = envelope.recipients
     return Frozen(envelope.sender, recipients, data, digest(envelope.sender, recipients, data), found)
 
@@ -132,12 +136,23 @@ def _header_lines(envelope: Envelope) -> list[str]:
     return [*lines, "MIME-Version: 1.0"]
 
 
+def _about_files(files: Sequence[Attachment]) -> Iterator[Fact]:
+    for severity, sentence, evidence in attachments.told(files):
+        yield Fact("attachment_type", cast("Severity", severity), "attachment", sentence, evidence)
+
+
+def _with_files(body: list[str], files: Sequence[list[str]]) -> list[str]:
+    return _multipart("mixed", [body, *files]) if files else body
+
+
 def _body(parts: Sequence[tuple[str, str]]) -> list[str]:
     blocks = [_part(subtype, text) for subtype, text in parts]
-    if len(blocks) == 1:
-        return blocks[0]
+    return _multipart("alternative", blocks) if len(blocks) > 1 else blocks[0]
+
+
+def _multipart(kind: str, blocks: Sequence[list[str]]) -> list[str]:
     boundary = _boundary(blocks)
-    lines = [f'Content-Type: multipart/alternative; boundary="{boundary}"', ""]
+    lines = [f'Content-Type: multipart/{kind}; boundary="{boundary}"', ""]
     for block in blocks:
         # the line end before a boundary belongs to the boundary, so the part's own last one stays
         lines += [f"--{boundary}", *block]
@@ -202,8 +217,14 @@ def _verify(data: bytes, envelope: Envelope, parts: Sequence[tuple[str, str]]) -
     for name, value in expected.items():
         if _read(message, name, isinstance(value, list)) != value:
             raise NotFaithful(f"The built message says something else in {name}.")
+    _verify_content(message, envelope, parts)
+
+
+def _verify_content(message: Message, envelope: Envelope, parts: Sequence[tuple[str, str]]) -> None:
     if _bodies(message) != [(f"text/{subtype}", text) for subtype, text in parts]:
         raise NotFaithful("The built message has other bodies than intended.")
+    if files_of(message) != list(envelope.attachments):
+        raise NotFaithful("The built message has other attachments than intended.")
 
 
 def _read(message: Message, name: str, is_address: bool) -> str | list[tuple[str, str]]:
@@ -221,10 +242,34 @@ def _addresses(message: Message, name: str) -> tuple[str, ...]:
     return tuple(address for _, address in getaddresses([_unfolded(message, name)]) if address)
 
 
+def files(data: bytes) -> list[Attachment]:
+    """The attachments of frozen bytes."""
+    return files_of(BytesParser(policy=compat32).parsebytes(data))
+
+
+def files_of(message: Message) -> list[Attachment]:
+    payload = message.get_payload()
+    if message.get_content_type() != "multipart/mixed" or not isinstance(payload, list):
+        return []
+    return [attachments.read(one) for one in payload[1:] if isinstance(one, Message)]
+
+
+def _letter(message: Message) -> Message:
+    """The message without its files."""
+    payload = message.get_payload()
+    if message.get_content_type() == "multipart/mixed" and isinstance(payload, list):
+        return next((one for one in payload if isinstance(one, Message)), message)
+    return message
+
+
 def _bodies(message: Message) -> list[tuple[str, str]]:
     """Content type and text of each part, in order; nothing deeper than one level, as freeze builds them."""
-    payload = message.get_payload()
-    parts = [one for one in payload if isinstance(one, Message)] if isinstance(payload, list) else [message]
+    payload = _letter(message).get_payload()
+    parts = (
+        [one for one in payload if isinstance(one, Message)]
+        if isinstance(payload, list)
+        else [_letter(message)]
+    )
     found = []
     for part in parts[:10]:
         octets = part.get_payload(decode=True)

@@ -32,7 +32,8 @@ def main() -> int:
     data = sys.stdin.buffer.read()
     limit(len(data))
     try:
-        result = parsing.parse(data)
+        # with a number: that attachment, instead of the message
+        result = parsing.attachment(data, int(sys.argv[1])) if len(sys.argv) > 1 else parsing.parse(data)
     except parsing.TooComplex as error:
         result = {"error": str(error)}
     except (Exception, RecursionError) as error:

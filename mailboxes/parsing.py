@@ -6,6 +6,7 @@ bytes in linear time before that parser does; the process that runs `parse` is b
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -85,12 +86,23 @@ def parse(data: bytes) -> dict[str, Any]:
     return asdict(found)
 
 
+def attachment(data: bytes, number: int) -> dict[str, Any]:
+    """The bytes of the one at this place in what `parse` listed, in base64."""
+    message = BytesParser(policy=compat32).parsebytes(data)
+    files = [part for part in _leaves(message) if _is_file(part)]
+    return {"content_base64": base64.b64encode(_octets(files[number])).decode()}
+
+
+def _is_file(part: Message) -> bool:
+    return part.get_content_type() not in ("text/plain", "text/html") or _is_attachment(part)
+
+
 def _read_bodies(message: Message, found: Fields) -> None:
     texts: list[str] = []
     pages: list[str] = []
     for part in _leaves(message):
         kind = part.get_content_type()
-        if kind in ("text/plain", "text/html") and not _is_attachment(part):
+        if not _is_file(part):
             (texts if kind == "text/plain" else pages).append(_text(part))
         elif len(found.attachments) < MAX_ATTACHMENTS:
             found.attachments.append(_attachment(part))

@@ -18,6 +18,7 @@ PUBLIC = {
     "readyz": "the same",
     "v1/openapi.json": "documentation",
     "hooks/models/<id:connection_id>": "a run server's signature is what lets it in",
+    "attachments/<str:token>": "a signed link, good for an hour",
     "sign-in": "the way in",
     "sign-in/": "the way in",
     "sign-in/<str:token>": "a one-time link: GET shows, POST acts",

@@ -213,6 +213,14 @@ class DeliveryList(TypedDict):
     cursor: str | None
 
 
+class AttachmentUrl(TypedDict):
+    url: str
+    filename: str
+    size_bytes: int
+    content_type: str
+    expires_in: int
+
+
 class SuppressionObject(TypedDict):
     id: str
     email_address: str

@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from approvals import gate
 from approvals.api import answers, emails, requests, sending
 from approvals.api.base import View, body, email_of, key_of, mailbox_of
+from approvals.api.parsers import WithFilesParser
 from approvals.api.schema import operation
 from approvals.wire import Dialect, EmailObject
 from assistants.models import Scope
@@ -17,6 +18,7 @@ from mailboxes.models import Email
 
 
 class FlatSendView(View):
+    parser_classes = [WithFilesParser]
     scopes = {"POST": (Scope.SEND,)}
 
     @operation(
@@ -32,6 +34,7 @@ class FlatSendView(View):
 
 
 class FlatReplyView(View):
+    parser_classes = [WithFilesParser]
     scopes = {"POST": (Scope.SEND,)}
 
     @operation(

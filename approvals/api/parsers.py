@@ -17,21 +17,28 @@ MAX_BODY_BYTES = 2_621_440
 
 class TooLarge(APIException):
     status_code = 413
-    default_detail = f"The body is larger than {MAX_BODY_BYTES} bytes."
     default_code = "too_large"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"The body is larger than {most} bytes.")
+
+
+# ten megabytes of files in base64, beside a message
+MAX_BYTES_WITH_FILES = 17_000_000
 
 
 class ObjectParser(BaseParser):
     """DRF's own reads any number of bytes and lets deep nesting end in a RecursionError."""
 
     media_type = "application/json"
+    max_bytes = MAX_BODY_BYTES
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        data: bytes = stream.read(MAX_BODY_BYTES + 1)
-        if len(data) > MAX_BODY_BYTES:
-            raise TooLarge
+        data: bytes = stream.read(self.max_bytes + 1)
+        if len(data) > self.max_bytes:
+            raise TooLarge(self.max_bytes)
         if not data.strip():
             return {}
         try:
@@ -41,3 +48,9 @@ class ObjectParser(BaseParser):
         if not isinstance(body, dict):
             raise ParseError("The body must be a JSON object.", code="malformed_json")
         return body
+
+
+class WithFilesParser(ObjectParser):
+    """For calls that carry attachments."""
+
+    max_bytes = MAX_BYTES_WITH_FILES

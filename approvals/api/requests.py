@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from datetime import UTC
 from typing import Any
@@ -14,6 +15,7 @@ from approvals.gate import Context
 from assistants import tools
 from assistants.models import Run
 from assistants.runtimes import ids
+from mailboxes.attachments import MAX_FILES, Attachment
 from mailboxes.envelope import Draft
 from mailboxes.models import Email, OversightMode
 
@@ -96,6 +98,21 @@ class RunContext(serializers.Serializer[Any]):
     tool_call_id = ForeignIdField(max_length=200, required=False)
 
 
+class Base64Field(StringField):
+    def to_internal_value(self, data: Any) -> bytes:  # type: ignore[override]
+        text = super().to_internal_value(data)
+        try:
+            return base64.b64decode("".join(text.split()), validate=True)
+        except ValueError:
+            raise serializers.ValidationError("This is not base64.", code="bad_base64") from None
+
+
+class AttachmentRequest(serializers.Serializer[Any]):
+    name = StringField(max_length=255)
+    content_base64 = Base64Field()
+    content_type = StringField(max_length=200, required=False, default="application/octet-stream")
+
+
 class ContentRequest(serializers.Serializer[Any]):
     """The body under any of its names, and what goes along with every send."""
 
@@ -105,16 +122,9 @@ class ContentRequest(serializers.Serializer[Any]):
     html = StringField(required=False)
     cc = AddressesField(required=False, max_length=MAX_RECIPIENTS)
     bcc = AddressesField(required=False, max_length=MAX_RECIPIENTS)
-    attachments = serializers.ListField(required=False, help_text="Not yet available: must be empty.")
+    attachments = serializers.ListField(child=AttachmentRequest(), required=False, max_length=MAX_FILES)
     idempotency_key = StringField(required=False, max_length=255)
     context = RunContext(required=False)  # type: ignore[assignment]
-
-    def validate_attachments(self, attachments: list[Any]) -> list[Any]:
-        if attachments:
-            raise serializers.ValidationError(
-                "Attachments cannot be sent yet.", code="attachments_not_available"
-            )
-        return attachments
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         given = {attrs[name] for name in ("markdown", "body", "text") if name in attrs}
@@ -160,7 +170,13 @@ def draft(data: dict[str, Any]) -> Draft:
         subject=data.get("subject", ""),
         markdown=data["markdown"],
         html=data.get("html", ""),
+        attachments=tuple(map(_attachment, data.get("attachments", ()))),
     )
+
+
+def _attachment(data: dict[str, Any]) -> Attachment:
+    kind = data["content_type"].partition(";")[0].strip().lower()
+    return Attachment(data["name"], kind or "application/octet-stream", data["content_base64"])
 
 
 def context(data: dict[str, Any], headers: Any) -> Context:

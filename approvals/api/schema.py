@@ -75,6 +75,13 @@ def operation(
     return extend_schema(operation_id=operation_id, responses=responses, **options)
 
 
+def binary(operation_id: str, **options: Any) -> Callable[[Method], Method]:
+    """Of a method that answers a file."""
+    refusals = {code: schema_of(answers.Error) for code in REFUSALS}
+    file = {(200, "application/octet-stream"): {"type": "string", "format": "binary"}}
+    return extend_schema(operation_id=operation_id, responses={**file, **refusals}, **options)
+
+
 def public(operation_id: str, answer: Any, **options: Any) -> Callable[[Method], Method]:
     return extend_schema(operation_id=operation_id, responses={200: schema_of(answer)}, auth=[], **options)
 

@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from approvals import actions, gate, wire
 from approvals.api import answers, requests
 from approvals.api.base import View, body, email_of, key_of, mailbox_of
+from approvals.api.parsers import WithFilesParser
 from approvals.api.schema import operation
 from approvals.errors import NotFound
 from approvals.states import Status
@@ -59,6 +60,7 @@ def _sent(submission: gate.Submission, dialect: Dialect) -> Response:
 
 
 class SendView(View):
+    parser_classes = [WithFilesParser]
     scopes = {"POST": (Scope.SEND,)}
 
     @operation(
@@ -74,6 +76,7 @@ class SendView(View):
 
 
 class ReplyView(View):
+    parser_classes = [WithFilesParser]
     scopes = {"POST": (Scope.SEND,)}
 
     @operation(

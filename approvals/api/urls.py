@@ -7,6 +7,7 @@ from django.urls.converters import StringConverter
 
 from approvals.api import (
     account,
+    attachments,
     contacts,
     emails,
     flat,
@@ -33,7 +34,14 @@ class TagConverter(StringConverter):
 
 
 register_converter(IdConverter, "id")
+
+
+class FileNameConverter(StringConverter):
+    regex = r"[^/\x00]{1,255}"
+
+
 register_converter(TagConverter, "tag")
+register_converter(FileNameConverter, "file")
 
 MAILBOX = "v1/mailboxes/<id:mailbox_id>"
 EMAIL = f"{MAILBOX}/emails/<id:email_id>"
@@ -54,6 +62,9 @@ urlpatterns = [
     path(f"{MAILBOX}/emails", emails.EmailsView.as_view()),
     path(EMAIL, emails.EmailView.as_view()),
     path(f"{EMAIL}/cancel", sending.CancelView.as_view()),
+    path(f"{EMAIL}/attachments/<file:name>", attachments.AttachmentView.as_view()),
+    path(f"{EMAIL}/attachments/<file:name>/url", attachments.AttachmentUrlView.as_view()),
+    path("attachments/<str:token>", attachments.signed, name="signed_attachment"),
     path(f"{EMAIL}/tags", emails.TagsView.as_view()),
     path(f"{EMAIL}/tags/<tag:tag>", emails.TagView.as_view()),
     path(f"{MAILBOX}/threads/<id:thread_id>", emails.ThreadView.as_view()),

@@ -158,7 +158,12 @@ def _build(draft: Draft, mailbox: Mailbox, answered: Email | None) -> Envelope:
 
 
 def _content_hash(draft: Draft, mailbox: Mailbox, answered: Email | None) -> str:
-    asked = asdict(draft) | {"mailbox": mailbox.pk, "answers": answered.pk if answered else ""}
+    files = [[one.name, one.content_type, one.digest] for one in draft.attachments]
+    asked = asdict(replace(draft, attachments=())) | {
+        "mailbox": mailbox.pk,
+        "answers": answered.pk if answered else "",
+        "attachments": files,
+    }
     return hashlib.sha256(canonical(asked)).hexdigest()
 
 
@@ -204,6 +209,7 @@ def _store_email(letter: _Letter, context: Context) -> Email:
         subject=built.subject,
         text=built.text,
         html=built.html,
+        attachments=[one.described() for one in built.attachments],
         message_id=built.message_id,
         in_reply_to=built.in_reply_to,
         references=list(built.references),

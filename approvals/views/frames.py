@@ -6,6 +6,8 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_safe
 
+from approvals import files
+from approvals.errors import NotFound
 from approvals.views.http import Request
 from mailboxes import mime, render_html
 from mailboxes.models import CaughtMessage, Email
@@ -35,6 +37,17 @@ def source(request: Request, pk: str) -> HttpResponse:
     response = HttpResponse(bytes_of(_email(request, pk)), content_type="application/octet-stream")
     response["Content-Disposition"] = f'attachment; filename="{pk}.eml"'
     return response
+
+
+@require_safe
+def attachment(request: Request, pk: str, number: int) -> HttpResponse:
+    email = _email(request, pk)
+    if number >= len(email.attachments):
+        raise Http404
+    try:
+        return files.download(email, files.listed_at(email, number))
+    except NotFound as error:
+        raise Http404(error.sentence) from error
 
 
 def _email(request: Request, pk: str) -> Email:

@@ -131,11 +131,7 @@ def test_a_header_that_is_no_id_is_400(agent: Caller, send_path: str) -> None:
         ({"markdown": True}, "markdown", "invalid"),
         ({"markdown": "a\x00b"}, "markdown", "null_characters_not_allowed"),
         ({"markdown": "\ud800"}, "markdown", "surrogate_characters_not_allowed"),
-        (
-            {"attachments": [{"name": "a.pdf", "content_base64": "AA=="}]},
-            "attachments",
-            "attachments_not_available",
-        ),
+        ({"attachments": "x"}, "attachments", "not_a_list"),
         ({"attachments": "a.pdf"}, "attachments", "not_a_list"),
         ({"send_at": "2026-12-01T09:00:00Z"}, "send_at", "scheduling_not_available"),
         ({"send_at": ["x"]}, "send_at", "scheduling_not_available"),
