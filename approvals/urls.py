@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, path
 
+from approvals.api.attachments import signed
 from approvals.views import (
     assistants,
     audit_event,
@@ -22,6 +23,7 @@ from approvals.views import (
 )
 
 urlpatterns: list[URLPattern] = [
+    path("attachments/<str:token>", signed, name="signed_attachment"),
     path("", queue.box, name="queue"),
     path("queue/<str:pk>", queue.one, name="queue_case"),
     path("scheduled", queue.box, {"box": "scheduled"}, name="scheduled"),

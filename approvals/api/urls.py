@@ -64,7 +64,6 @@ urlpatterns = [
     path(f"{EMAIL}/cancel", sending.CancelView.as_view()),
     path(f"{EMAIL}/attachments/<file:name>", attachments.AttachmentView.as_view()),
     path(f"{EMAIL}/attachments/<file:name>/url", attachments.AttachmentUrlView.as_view()),
-    path("attachments/<str:token>", attachments.signed, name="signed_attachment"),
     path(f"{EMAIL}/tags", emails.TagsView.as_view()),
     path(f"{EMAIL}/tags/<tag:tag>", emails.TagView.as_view()),
     path(f"{MAILBOX}/threads/<id:thread_id>", emails.ThreadView.as_view()),

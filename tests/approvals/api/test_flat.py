@@ -116,9 +116,14 @@ def test_a_body_that_is_no_json_object_is_400(agent: Caller, path: str, raw: byt
 
 
 def test_a_body_without_end_is_413(agent: Caller) -> None:
-    raw = b'{"body": "' + b"x" * 2_700_000 + b'"}'
+    raw = b'{"body": "' + b"x" * 17_000_001 + b'"}'
     response = agent.raw("/v1/send", raw)
     assert (response.status_code, response.json()["code"]) == (413, "too_large")
+
+
+def test_a_body_without_files_has_room_for_a_message_only(agent: Caller) -> None:
+    raw = b'{"tags": "' + b"x" * 2_700_000 + b'"}'
+    assert agent.raw("/v1/tag", raw).status_code == 413
 
 
 def test_a_refusal_may_quote_half_a_character(agent: Caller) -> None:
