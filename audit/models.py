@@ -21,6 +21,9 @@ class Event(models.Model):
     class Action(models.TextChoices):
         # outbound messages
         MESSAGE_HELD = "message.held"
+        MESSAGE_DEFERRED = "message.deferred"
+        MESSAGE_SCHEDULED = "message.scheduled"
+        MESSAGE_REVISED = "message.revised"
         MESSAGE_RELEASED = "message.released"
         MESSAGE_REFUSED = "message.refused"
         MESSAGE_APPROVAL_GIVEN = "message.approval_given"

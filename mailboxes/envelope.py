@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import uuid4
 
 import idna
@@ -35,6 +36,8 @@ class Draft:
     markdown: str = ""
     html: str = ""
     attachments: tuple[Attachment, ...] = ()
+    send_at: datetime | None = None
+    gate_timing: str = ""  # gate_first or schedule_first; "" as the mailbox has it
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from approvals import outbox, webhooks
 from approvals.actions.announcing import announce
+from approvals.actions.scheduling import let_go
 from approvals.actions.telling import tell
 from approvals.actions.transitions import check_open, conflict, current, entry, move, open_mailbox
 from approvals.errors import Conflict, DomainError, Invalid
@@ -16,6 +17,7 @@ from approvals.permissions import Actor, Decider, check_cancel, check_decide
 from approvals.states import Status
 from assistants.models import ApiKey
 from audit import log
+from audit.log import Entry
 from audit.models import Event
 from audit.prepared import Change, Slot
 
@@ -34,8 +36,9 @@ def approve(
             raise _why_not(message, revision, digest)
         decision = _decide(message, Verdict.APPROVE, by, revision, digest)
         message = current(message)
+        later: list[Entry] = []
         if message.status == Status.APPROVED:
-            outbox.enqueue(OutboxEntry.Kind.DELIVER_EMAIL, message.pk)
+            later = let_go(message)
             announce(webhooks.APPROVED, message.email, decision=decision)
         action = Event.Action.MESSAGE_APPROVED
         if message.status == Status.PENDING:
@@ -48,6 +51,7 @@ def approve(
                 given=message.approvals_given,
                 needed=message.approvals_needed,
             ),
+            *later,
             by=by.actor,
         )
     return message
@@ -114,6 +118,7 @@ def cancel(message: OutboundMessage, *, by: Actor) -> OutboundMessage:
                 return message
             raise conflict(message)
         outbox.withdraw(OutboxEntry.Kind.DELIVER_EMAIL, message.pk)
+        outbox.withdraw(OutboxEntry.Kind.ASK_DEFERRED, message.pk)
         message = current(message)
         person_or_key = by if isinstance(by, User | ApiKey) else None
         _decide(message, Verdict.CANCEL, person_or_key, message.revision, message.digest)

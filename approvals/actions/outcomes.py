@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from approvals import wire
 from approvals.models import OutboundMessage
 from approvals.states import Status
 
@@ -33,7 +34,11 @@ def _error(message: OutboundMessage) -> str:
 
 OUTCOMES: dict[str, Callable[[OutboundMessage], Output]] = {
     Status.SENT: lambda message: {"status": "sent", "sent": True, "to": message.email.recipients},
-    Status.SCHEDULED: lambda message: {"status": "scheduled", "sent": False, "send_at": message.send_at},
+    Status.SCHEDULED: lambda message: {
+        "status": "scheduled",
+        "sent": False,
+        "send_at": wire.timestamp(message.send_at),
+    },
     Status.REJECTED: lambda message: {"status": "rejected", "sent": False, "reason": _reason(message)},
     Status.SUPERSEDED: lambda message: {
         "status": "changes_requested",

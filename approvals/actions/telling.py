@@ -48,16 +48,20 @@ def _is_news(call: ToolCall, output: Output) -> bool:
     """The run was told something else before, and nobody else took the call over."""
     if call.settled == ToolCall.Settled.ELSEWHERE:
         return False
-    return call.is_provisional or _told_as_sent(call) != output["sent"]
+    told = _told(call)
+    if told.get("status") == "scheduled":
+        # that it then left is what it was told; any other time or end is not
+        return bool(output["status"] != "sent" and output.get("send_at") != told.get("send_at"))
+    return call.is_provisional or told.get("sent") != output["sent"]
 
 
-def _told_as_sent(call: ToolCall) -> Any:
+def _told(call: ToolCall) -> dict[str, Any]:
     """What the run heard of it; a caller that drove the run before us may have said anything."""
     try:
         told = json.loads(call.output or "{}")
     except (ValueError, RecursionError):
-        return None
-    return told.get("sent") if isinstance(told, dict) else None
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def follow_up(run: Run, told: Mapping[str, str]) -> list[Entry]:

@@ -107,6 +107,31 @@ class Base64Field(StringField):
             raise serializers.ValidationError("This is not base64.", code="bad_base64") from None
 
 
+@extend_schema_field({"type": "string", "format": "date-time"})
+class SendTimeField(serializers.DateTimeField):
+    """A moment that says its zone: an hour that may be anybody's is no time to send mail."""
+
+    def to_internal_value(self, value: Any) -> Any:
+        if not isinstance(value, str) or not re.search(r"(?:[zZ]|[+-]\d\d:\d\d)$", value):
+            message = "Give a time with its zone, such as 2026-12-24T09:00:00Z."
+            raise serializers.ValidationError(message, code="no_zone")
+        return super().to_internal_value(value)
+
+
+class ScheduleRequest(serializers.Serializer[Any]):
+    send_at = SendTimeField(required=False)
+    to = AddressesField(required=False, max_length=MAX_RECIPIENTS)
+    cc = AddressesField(required=False, max_length=MAX_RECIPIENTS)
+    bcc = AddressesField(required=False, max_length=MAX_RECIPIENTS)
+    subject = StringField(required=False)
+    markdown = StringField(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not attrs:
+            raise serializers.ValidationError({"send_at": "Say what is to change."}, code="required")
+        return attrs
+
+
 class AttachmentRequest(serializers.Serializer[Any]):
     name = StringField(max_length=255)
     content_base64 = Base64Field()
@@ -145,11 +170,8 @@ class ReplyRequest(ContentRequest):
 class SendRequest(ContentRequest):
     to = AddressesField(max_length=MAX_RECIPIENTS)
     subject = StringField()
-    send_at = serializers.JSONField(required=False, help_text="Not yet available.")
+    send_at = SendTimeField(required=False)
     gate_timing = serializers.ChoiceField(["gate_first", "schedule_first"], required=False)
-
-    def validate_send_at(self, send_at: Any) -> Any:
-        raise serializers.ValidationError("Mail cannot be scheduled yet.", code="scheduling_not_available")
 
 
 class FlatSendRequest(SendRequest):
@@ -171,6 +193,8 @@ def draft(data: dict[str, Any]) -> Draft:
         markdown=data["markdown"],
         html=data.get("html", ""),
         attachments=tuple(map(_attachment, data.get("attachments", ()))),
+        send_at=data.get("send_at"),
+        gate_timing=data.get("gate_timing", ""),
     )
 
 

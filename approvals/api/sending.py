@@ -19,6 +19,8 @@ from assistants.models import ApiKey, Scope
 
 SENTENCES = {
     Status.PENDING: "Held for review: a person will decide. It has not been sent.",
+    Status.DEFERRED: "A person is asked when its time has come. It has not been sent.",
+    Status.SCHEDULED: "Released by the mailbox's policy; it leaves at its time.",
     Status.APPROVED: "Released by the mailbox's policy; it is being sent.",
 }
 
@@ -89,6 +91,20 @@ class ReplyView(View):
     def post(self, request: Request, mailbox_id: str, email_id: str) -> Response:
         """Hand in a reply. It goes to Reply-To if the email has one, else to From."""
         return reply(request, body(request, requests.ReplyRequest), email_id, mailbox_id, Dialect.MAILBOX)
+
+
+class ScheduleView(View):
+    scopes = {"PATCH": (Scope.SEND,)}
+
+    @operation("edit_scheduled_email", answers.MessageStatus, request=requests.ScheduleRequest)
+    def patch(self, request: Request, mailbox_id: str, email_id: str) -> Response:
+        """Change what has not been decided, or when it leaves. A person's approval is asked for anew."""
+        key, data = key_of(request), body(request, requests.ScheduleRequest)
+        email = email_of(key, email_id, mailbox_id)
+        if email.is_inbound:
+            raise NotFound("There is no such outbound message.")
+        message = gate.revise(email.outbound, data, by=key)
+        return Response({"id": message.pk, "status": wire.word(message.status)})
 
 
 class CancelView(View):

@@ -61,6 +61,7 @@ urlpatterns = [
     path(f"{MAILBOX}/reply/<id:email_id>", sending.ReplyView.as_view()),
     path(f"{MAILBOX}/emails", emails.EmailsView.as_view()),
     path(EMAIL, emails.EmailView.as_view()),
+    path(f"{EMAIL}/schedule", sending.ScheduleView.as_view()),
     path(f"{EMAIL}/cancel", sending.CancelView.as_view()),
     path(f"{EMAIL}/attachments/<file:name>", attachments.AttachmentView.as_view()),
     path(f"{EMAIL}/attachments/<file:name>/url", attachments.AttachmentUrlView.as_view()),

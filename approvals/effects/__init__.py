@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from approvals import outbox
 from approvals.effects.adopting import adopt
-from approvals.effects.delivering import deliver_email, send_copy
+from approvals.effects.delivering import ask_deferred, deliver_email, send_copy
 from approvals.effects.hearing import read_webhook
 from approvals.effects.noticing import mail_code, mail_stopped
 from approvals.effects.posting import post_webhook
@@ -45,5 +45,6 @@ POSTS: Mapping[Kind, outbox.Handler] = {Kind.POST_WEBHOOK: post_webhook}
 OTHERS: Mapping[Kind, outbox.Handler] = {
     Kind.RECEIVE_EMAIL: receive_email,
     Kind.SEND_COPY: send_copy,
+    Kind.ASK_DEFERRED: ask_deferred,
     Kind.READ_WEBHOOK: read_webhook,
 }

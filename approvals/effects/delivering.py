@@ -95,5 +95,9 @@ def _not_delivered(message: OutboundMessage, promise: OutboxEntry, error: Delive
     raise TryAgain(str(error))
 
 
+def ask_deferred(promise: OutboxEntry) -> None:
+    gate.ask_deferred(OutboundMessage(pk=promise.ref))
+
+
 def send_copy(promise: OutboxEntry) -> None:
     gate.copy_to_oversight(current(OutboundMessage(pk=promise.ref)))

@@ -4,11 +4,13 @@ from approvals.gate.calls import dispatch_calls
 from approvals.gate.inbound import admit, check_inbox, read, receive, tag
 from approvals.gate.linking import link_calls
 from approvals.gate.outbound import Context, Submission, copy_to_oversight, reply, send
+from approvals.gate.revising import ask_deferred, revise
 
 __all__ = [
     "Context",
     "Submission",
     "admit",
+    "ask_deferred",
     "check_inbox",
     "copy_to_oversight",
     "dispatch_calls",
@@ -16,6 +18,7 @@ __all__ = [
     "read",
     "receive",
     "reply",
+    "revise",
     "send",
     "tag",
 ]

@@ -10,10 +10,11 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from approvals import outbox, webhooks
+from approvals import outbox, webhooks, wire
 from approvals.actions.announcing import announce
 from approvals.actions.dispatch import oversight_of
 from approvals.actions.inbound_runs import keep_thread
+from approvals.actions.scheduling import asks_later, checked_time, let_go
 from approvals.actions.transitions import entry
 from approvals.errors import Invalid, Refused
 from approvals.gate import repeats
@@ -48,6 +49,7 @@ class Submission:
 class _Letter:
     """A draft that was checked and frozen, with all that is stored beside it."""
 
+    draft: Draft
     mailbox: Mailbox
     envelope: Envelope
     frozen: Frozen
@@ -107,11 +109,12 @@ def _submit(draft: Draft, mailbox: Mailbox, asked: _Asked, answered: Email | Non
         if repeated:
             return repeated
         raise _recorded(refusal, mailbox, asked.by)
+    draft = replace(draft, send_at=checked_time(draft.send_at, mailbox))
     dressed, added = dress(draft, mailbox)
     built = _build(dressed, mailbox, answered)
     frozen = mime.freeze(built)
     facts = [*map(asdict, frozen.facts), *known_facts(mailbox, frozen.recipients, answered)]
-    letter = _Letter(mailbox, built, frozen, facts, content_hash, answered, added)
+    letter = _Letter(draft, mailbox, built, frozen, facts, content_hash, answered, added)
     try:
         return _place(letter, asked)
     except IntegrityError:
@@ -163,6 +166,7 @@ def _content_hash(draft: Draft, mailbox: Mailbox, answered: Email | None) -> str
         "mailbox": mailbox.pk,
         "answers": answered.pk if answered else "",
         "attachments": files,
+        "send_at": wire.timestamp(draft.send_at),
     }
     return hashlib.sha256(canonical(asked)).hexdigest()
 
@@ -184,7 +188,7 @@ def _place(letter: _Letter, asked: _Asked) -> Submission:
         # what the recipient answers is for the run's thread
         keep_thread(email.conversation, bound.run)
     repeats.remember(by, email, letter.content_hash, key)
-    if ruling.verdict == Verdict.HOLD:
+    if message.status == Status.PENDING:
         announce(webhooks.PENDING, email)
     log.record(*bound.events(email, asked.call), *_ruled(message, ruling), by=by.actor)
     return Submission(message)
@@ -246,16 +250,21 @@ def store_correspondents(email: Email) -> None:
 def _store_message(
     letter: _Letter, by: Sender, mailbox: Mailbox, email: Email, ruling: Ruling, bound: Bound
 ) -> OutboundMessage:
-    released = ruling.verdict == Verdict.RELEASE
+    deferred = asks_later(letter.draft, mailbox)
+    released = ruling.verdict == Verdict.RELEASE and not deferred
+    status = Status.APPROVED if released else Status.DEFERRED if deferred else Status.PENDING
     message = OutboundMessage.objects.create(
         email=email,
-        status=Status.APPROVED if released else Status.PENDING,
+        status=status,
+        send_at=letter.draft.send_at,
         digest=letter.frozen.digest,
         approved_digest=letter.frozen.digest if released else "",
         approvals_needed=mailbox.approvals_needed,
         reasons=list(ruling.reasons),
         released_mode=mailbox.oversight_mode if released else "",
-        deadline_at=None if released else timezone.now() + timedelta(hours=mailbox.deadline_hours),
+        deadline_at=None
+        if status != Status.PENDING
+        else timezone.now() + timedelta(hours=mailbox.deadline_hours),
         key=by if isinstance(by, ApiKey) else None,
         assistant=by if isinstance(by, Assistant) else by.assistant,
         integration=by.integration if isinstance(by, ApiKey) else None,
@@ -278,13 +287,19 @@ def release(message: OutboundMessage, ruling: Ruling) -> None:
         digest=message.digest,
         reasons=list(ruling.reasons),
     )
-    outbox.enqueue(OutboxEntry.Kind.DELIVER_EMAIL, message.pk)
+
+
+RULED = {Verdict.RELEASE: Event.Action.MESSAGE_RELEASED, Verdict.HOLD: Event.Action.MESSAGE_HELD}
 
 
 def _ruled(message: OutboundMessage, ruling: Ruling) -> list[Entry]:
-    released = ruling.verdict == Verdict.RELEASE
-    action = Event.Action.MESSAGE_RELEASED if released else Event.Action.MESSAGE_HELD
-    return [entry(action, message, reasons=ruling.reasons, recipients=message.email.recipients)]
+    recipients = message.email.recipients
+    if message.status == Status.DEFERRED:
+        outbox.enqueue(OutboxEntry.Kind.ASK_DEFERRED, message.pk, due_at=message.send_at)
+        when = wire.timestamp(message.send_at)
+        return [entry(Event.Action.MESSAGE_DEFERRED, message, send_at=when, recipients=recipients)]
+    ruled = entry(RULED[ruling.verdict], message, reasons=ruling.reasons, recipients=recipients)
+    return [ruled, *(let_go(message) if ruling.verdict == Verdict.RELEASE else ())]
 
 
 def _assistant_of(by: Sender) -> str:
@@ -308,7 +323,7 @@ def copy_to_oversight(message: OutboundMessage) -> OutboundMessage | None:
     )
     built = _build(draft, email.mailbox, None)
     content_hash = _content_hash(draft, email.mailbox, email)
-    letter = _Letter(email.mailbox, built, mime.freeze(built), [], content_hash)
+    letter = _Letter(draft, email.mailbox, built, mime.freeze(built), [], content_hash)
     ruling = Ruling(Verdict.RELEASE, (f"Copy of {email.pk} to the oversight address.",))
     with transaction.atomic():
         if OutboundMessage.objects.filter(copy_of=message).exists():
@@ -326,5 +341,6 @@ def copy_to_oversight(message: OutboundMessage) -> OutboundMessage | None:
             copy_of=message,
         )
         release(copy, ruling)
+        let_go(copy)
         log.record(entry(Event.Action.MESSAGE_RELEASED, copy, copy_of=email.pk), by="policy")
     return copy

@@ -80,6 +80,10 @@ class OutboundMessage(models.Model):
     def __str__(self) -> str:
         return f"{self.email_id} {self.status}"
 
+    @property
+    def is_later(self) -> bool:
+        return self.send_at is not None and self.send_at > timezone.now()
+
 
 class DecisionQuerySet(models.QuerySet["Decision"]):
     def standing(self) -> Self:

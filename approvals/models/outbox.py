@@ -19,6 +19,7 @@ class OutboxEntry(models.Model):
         READ_WEBHOOK = "read_webhook"
         MAIL_CODE = "mail_code"
         MAIL_STOPPED = "mail_stopped"
+        ASK_DEFERRED = "ask_deferred"
         POST_WEBHOOK = "post_webhook"
 
     id = models.BigAutoField(primary_key=True)
