@@ -47,6 +47,8 @@ class Event(models.Model):
         EMAIL_REJECTED = "email.rejected"
         EMAIL_EXPIRED = "email.expired"
         EMAIL_READ = "email.read"
+        EMAIL_CALLED_SPAM = "email.called_spam"
+        EMAIL_CALLED_NO_SPAM = "email.called_no_spam"
         EMAIL_TAGGED = "email.tagged"
         # runs
         RUN_REQUESTED = "run.requested"

@@ -5,7 +5,14 @@ from approvals.actions.answering import choose_connection, set_inbound
 from approvals.actions.connections import change_connection, create_connection, delete_connection
 from approvals.actions.contacts import keep_contact, remove_contact
 from approvals.actions.decide import approve, cancel, expire, reject
-from approvals.actions.inbound import approve_inbound, expire_inbound, read, reject_inbound
+from approvals.actions.inbound import (
+    approve_inbound,
+    expire_inbound,
+    not_spam,
+    read,
+    reject_inbound,
+    report_spam,
+)
 from approvals.actions.mailbox_settings import change_mailbox, delete_mailbox
 from approvals.actions.model_webhooks import receive_webhook
 from approvals.actions.oversight import change_mode, hold, lift_hold, set_mode
@@ -49,12 +56,14 @@ __all__ = [
     "keep_contact",
     "lift_hold",
     "mark_sent",
+    "not_spam",
     "read",
     "receive_webhook",
     "redeliver",
     "reject",
     "reject_inbound",
     "remove_contact",
+    "report_spam",
     "retry",
     "retry_resume",
     "revoke_key",

@@ -14,7 +14,7 @@ from approvals.actions.inbound_runs import start_run_for
 from approvals.actions.transitions import about_email
 from approvals.errors import Conflict
 from approvals.models import Decision, User
-from approvals.permissions import Actor, Decider, check_decide
+from approvals.permissions import Actor, Decider, check_decide, check_reach
 from approvals.states import INBOUND_TRANSITIONS
 from assistants.models import ApiKey
 from audit import log
@@ -92,6 +92,28 @@ def read(email: Email, *, by: Actor) -> Email:
         with transaction.atomic():
             if move_inbound(email, S.UNREAD, S.READ):
                 log.record(Entry(Event.Action.EMAIL_READ, about_email(email)), by=by.actor)
+    return email
+
+
+def report_spam(email: Email, *, by: Actor) -> Email:
+    """Out of the way of whoever lists mail. Twice does no harm."""
+    return _call_it(email, (S.UNREAD, S.READ), S.SPAM_FLAGGED, Event.Action.EMAIL_CALLED_SPAM, by)
+
+
+def not_spam(email: Email, *, by: Actor) -> Email:
+    """Back among the unread. Twice does no harm."""
+    spam = (S.SPAM_FLAGGED, S.SPAM_QUARANTINED)
+    return _call_it(email, spam, S.UNREAD, Event.Action.EMAIL_CALLED_NO_SPAM, by)
+
+
+def _call_it(email: Email, sources: tuple[S, ...], to: S, action: Event.Action, by: Actor) -> Email:
+    check_reach(by, email.mailbox)
+    with transaction.atomic():
+        if any(move_inbound(email, source, to) for source in sources):
+            log.record(Entry(action, about_email(email)), by=by.actor)
+            return email
+    if email.inbound_status not in (to, S.READ if to == S.UNREAD else to):
+        raise _conflict(email)
     return email
 
 

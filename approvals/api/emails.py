@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.db.models import Q
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from approvals import gate, wire
+from approvals import actions, gate, wire
 from approvals.api import answers
 from approvals.api.base import View, body, email_of, key_of, mailbox_of, one, query
 from approvals.api.paging import page
@@ -32,7 +33,11 @@ FILTERS = {
 }
 
 # not listed unless asked for by status
-PUT_AWAY = (Email.InboundStatus.DELETED, Email.InboundStatus.SPAM_QUARANTINED)
+PUT_AWAY = (
+    Email.InboundStatus.DELETED,
+    Email.InboundStatus.SPAM_FLAGGED,
+    Email.InboundStatus.SPAM_QUARANTINED,
+)
 
 
 def filtered(emails: EmailQuerySet, wanted: dict[str, Any]) -> EmailQuerySet:
@@ -65,6 +70,42 @@ class EmailsView(View):
         wanted = query(request, EmailQuery)
         emails = Email.objects.visible_to(key).filter(mailbox=mailbox_of(key, mailbox_id))
         return listing(emails, wanted, Dialect.MAILBOX)
+
+
+class AllEmailsView(View):
+    scopes = {"GET": (Scope.READ,)}
+
+    @operation("list_all_emails", answers.EmailList, parameters=[EmailQuery])
+    def get(self, request: Request) -> Response:
+        """Mail of all mailboxes within reach, newest first; spam is among it when `status` asks for it."""
+        return listing(Email.objects.visible_to(key_of(request)), query(request, EmailQuery), Dialect.MAILBOX)
+
+
+class SpamView(View):
+    scopes = {"POST": (Scope.SEND,)}
+    call_it: Callable[..., Email] = staticmethod(actions.report_spam)
+
+    @operation("report_spam", answers.MessageStatus, request=None)
+    def post(self, request: Request, email_id: str) -> Response:
+        """Put a received email away as spam."""
+        return self._called(request, email_id)
+
+    def _called(self, request: Request, email_id: str) -> Response:
+        key = key_of(request)
+        email = email_of(key, email_id)
+        if not email.is_inbound:
+            raise NotFound("There is no such received email.")
+        called = self.call_it(email, by=key)
+        return Response({"id": called.pk, "status": called.inbound_status})
+
+
+class NotSpamView(SpamView):
+    call_it = staticmethod(actions.not_spam)
+
+    @operation("not_spam", answers.MessageStatus, request=None)
+    def post(self, request: Request, email_id: str) -> Response:
+        """Take a received email back from spam: it is unread again."""
+        return self._called(request, email_id)
 
 
 class EmailView(View):

@@ -14,7 +14,8 @@ from approvals.api import answers
 from approvals.api.authentication import ANY_KEY
 from approvals.api.base import View
 from approvals.api.schema import public
-from approvals.errors import NotFound
+from approvals.errors import DomainError, NotFound
+from assistants.models import Scope
 from audit import watch
 
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -38,6 +39,29 @@ class HealthView(View):
 class OpenApiView(SpectacularJSONAPIView):
     authentication_classes = []
     permission_classes = [AllowAny]
+
+
+class SignUpView(View):
+    """Accounts are made by whoever runs the install, so there is nothing to sign up for."""
+
+    schema = None
+    authentication_classes = []
+    permission_classes = [AllowAny]
+
+    def post(self, request: Request) -> Response:
+        raise NotFound("Sign-up is off here: whoever runs this Counterseal makes keys, in the dashboard.")
+
+    get = post
+
+
+class BillingView(View):
+    """Clients have calls for it; a self-hosted install has nothing to pay for."""
+
+    schema = None
+    scopes = {"POST": (Scope.ADMIN,)}
+
+    def post(self, request: Request, what: str) -> Response:
+        raise DomainError("This install is self-hosted: there is no plan to change.", "self_hosted")
 
 
 class NothingView(View):
