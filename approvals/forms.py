@@ -7,7 +7,9 @@ from typing import Any
 
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm
+from django.db.models import QuerySet
 
+from approvals import webhooks
 from approvals.actions.connections import NEEDED, SECRETS
 from approvals.provisioning.shape import COLUMNS, FIELDS, REFUSED, Refused, parse_json
 from assistants.models import Assistant, Connection, Scope
@@ -54,6 +56,25 @@ class ModeForm(forms.Form):
 class AllowlistForm(forms.Form):
     pattern = forms.CharField(max_length=320, label="Address or *@domain")
     note = forms.CharField(required=False, max_length=200)
+
+
+class WebhookEventsForm(forms.Form):
+    events = forms.MultipleChoiceField(choices=[(name, name) for name in webhooks.EVENTS])
+
+
+class WebhookForm(WebhookEventsForm):
+    url = forms.CharField(label="Address", max_length=2000)
+    mailbox = forms.ChoiceField(label="Mailbox", required=False)
+
+    def __init__(self, *args: Any, boxes: QuerySet[Mailbox], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._boxes = {box.pk: box for box in boxes}
+        choices = [("", "All mailboxes"), *((pk, str(box)) for pk, box in self._boxes.items())]
+        self.fields["mailbox"] = forms.ChoiceField(label="Mailbox", required=False, choices=choices)
+
+    @property
+    def mailbox_chosen(self) -> Mailbox | None:
+        return self._boxes.get(self.cleaned_data["mailbox"])
 
 
 class KeyForm(forms.Form):

@@ -20,6 +20,7 @@ from approvals.views import (
     queue,
     run_acts,
     runs,
+    webhooks,
 )
 
 urlpatterns: list[URLPattern] = [
@@ -73,6 +74,14 @@ urlpatterns: list[URLPattern] = [
     path("connections/<str:pk>/delete", connections.delete, name="delete_connection"),
     path("connections/<str:pk>/secrets/<str:name>", connections.replace_secret, name="replace_secret"),
     path("connections/<str:pk>/secrets/<str:name>/clear", connections.clear_secret, name="clear_secret"),
+    path("webhooks", webhooks.all_webhooks, name="webhooks"),
+    path("webhooks/<str:pk>", webhooks.webhook, name="webhook"),
+    path("webhooks/<str:pk>/events", webhooks.change, name="change_webhook"),
+    path("webhooks/<str:pk>/turn/<str:way>", webhooks.turn, name="turn_webhook"),
+    path("webhooks/<str:pk>/secret", webhooks.rotate, name="rotate_webhook"),
+    path("webhooks/<str:pk>/test", webhooks.test, name="test_webhook"),
+    path("webhooks/<str:pk>/delete", webhooks.delete, name="delete_webhook"),
+    path("webhooks/<str:pk>/deliveries/<str:delivery>", webhooks.redeliver, name="redeliver"),
     path("requests", assistants.requests, name="requests"),
     path("events", events.events, name="events"),
     path("people", people.people, name="people"),
