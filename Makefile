@@ -8,7 +8,8 @@ PYTHON ?= $(shell for name in python3.11 python3 python; do \
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= auto
-PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes
+# the locks are whole: resolving them again would only let an older pip trip over a release newer than they know
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes --no-deps
 
 .PHONY: help
 help:  ## print this list

@@ -197,6 +197,11 @@ SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/v1",
+    # one name for the choices that several bodies hold
+    "ENUM_NAME_OVERRIDES": {
+        "OversightMode": "mailboxes.models.OversightMode.values",
+        "GateTiming": "mailboxes.models.GateTiming.values",
+    },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "approvals.api.schema.complete",

@@ -15,7 +15,7 @@ from approvals.states import Status
 from audit.log import Entry
 from audit.models import Event
 from mailboxes.envelope import Draft
-from mailboxes.models import Mailbox
+from mailboxes.models import GateTiming, Mailbox
 
 LATEST = timedelta(days=366)
 
@@ -41,7 +41,7 @@ def _bad(code: str, message: str) -> Invalid:
 def asks_later(draft: Draft, mailbox: Mailbox) -> bool:
     """schedule_first: nobody is asked before its time has come."""
     timing = draft.gate_timing or mailbox.default_gate_timing
-    return draft.send_at is not None and timing == Mailbox.GateTiming.SCHEDULE_FIRST
+    return draft.send_at is not None and timing == GateTiming.SCHEDULE_FIRST
 
 
 def let_go(message: OutboundMessage) -> list[Entry]:

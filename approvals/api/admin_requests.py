@@ -11,7 +11,7 @@ from approvals.api.requests import ForeignIdField, IdField, PageQuery, StringFie
 from approvals.models import WebhookDelivery
 from assistants.models import Scope
 from audit.models import Event
-from mailboxes.models import Mailbox, OversightMode
+from mailboxes.models import GateTiming, OversightMode
 
 # a null empties these; elsewhere it is the same as saying nothing
 EMPTIED_BY_NULL = ("auto_cc", "auto_bcc", "signature_block", "physical_address", "display_name")
@@ -39,7 +39,7 @@ class MailboxSettings(WithCode):
     signature_block = StringField(required=False, max_length=1000)
     ai_disclosure = serializers.BooleanField(required=False)
     forward_inbound = serializers.BooleanField(required=False)
-    default_gate_timing = serializers.ChoiceField(Mailbox.GateTiming.values, required=False)
+    default_gate_timing = serializers.ChoiceField(GateTiming.values, required=False)
     scheduling_enabled = serializers.BooleanField(required=False)
     mcp_configured = serializers.BooleanField(required=False)
 

@@ -17,7 +17,7 @@ from assistants.models import Run
 from assistants.runtimes import ids
 from mailboxes.attachments import MAX_FILES, Attachment
 from mailboxes.envelope import Draft
-from mailboxes.models import Email, OversightMode
+from mailboxes.models import Email, GateTiming, OversightMode
 
 MAX_RECIPIENTS = 50
 
@@ -171,7 +171,7 @@ class SendRequest(ContentRequest):
     to = AddressesField(max_length=MAX_RECIPIENTS)
     subject = StringField()
     send_at = SendTimeField(required=False)
-    gate_timing = serializers.ChoiceField(["gate_first", "schedule_first"], required=False)
+    gate_timing = serializers.ChoiceField(GateTiming.values, required=False)
 
 
 class FlatSendRequest(SendRequest):

@@ -3,7 +3,14 @@
 from mailboxes.models.caught import CaughtMessage
 from mailboxes.models.contacts import Contact
 from mailboxes.models.emails import Conversation, Correspondent, Email, EmailQuerySet, RawMessage, Revision
-from mailboxes.models.mailboxes import Account, AllowlistEntry, Mailbox, OversightMode, Suppression
+from mailboxes.models.mailboxes import (
+    Account,
+    AllowlistEntry,
+    GateTiming,
+    Mailbox,
+    OversightMode,
+    Suppression,
+)
 from mailboxes.models.signing import SigningKey
 
 __all__ = [
@@ -15,6 +22,7 @@ __all__ = [
     "Correspondent",
     "Email",
     "EmailQuerySet",
+    "GateTiming",
     "Mailbox",
     "OversightMode",
     "RawMessage",

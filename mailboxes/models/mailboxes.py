@@ -25,6 +25,13 @@ class OversightMode(models.TextChoices):
         return ladder.index(self) < ladder.index(OversightMode(other))
 
 
+class GateTiming(models.TextChoices):
+    """Of mail with a send time: a person decides now, or when the time has come."""
+
+    GATE_FIRST = "gate_first"
+    SCHEDULE_FIRST = "schedule_first"
+
+
 class Account(models.Model):
     """One install is one account: one row."""
 
@@ -50,12 +57,6 @@ class Mailbox(models.Model):
     class OnInbound(models.TextChoices):
         RUN = "run"
         NOTIFY = "notify"
-
-    class GateTiming(models.TextChoices):
-        """Of mail with a send time: a person decides now, or when the time has come."""
-
-        GATE_FIRST = "gate_first"
-        SCHEDULE_FIRST = "schedule_first"
 
     id = models.CharField(max_length=40, primary_key=True, default=partial(new_id, "mbx"))
     address = models.CharField(max_length=320, unique=True)
