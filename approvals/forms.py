@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from approvals import webhooks
 from approvals.actions.connections import NEEDED, SECRETS
 from approvals.provisioning.shape import COLUMNS, FIELDS, REFUSED, Refused, parse_json
-from assistants.models import Assistant, Connection, Scope
+from assistants.models import Assistant, Connection
 from assistants.runtimes import ids
 from mailboxes.models import Mailbox, OversightMode
 
@@ -75,19 +75,6 @@ class WebhookForm(WebhookEventsForm):
     @property
     def mailbox_chosen(self) -> Mailbox | None:
         return self._boxes.get(self.cleaned_data["mailbox"])
-
-
-class KeyForm(forms.Form):
-    name = forms.CharField(max_length=200, label="Name")
-    scopes = forms.MultipleChoiceField(choices=Scope.choices)
-    mailboxes = forms.ModelMultipleChoiceField(Mailbox.objects.none())
-
-    def __init__(self, *args: Any, assistant: Assistant, mailboxes: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["mailboxes"].queryset = mailboxes  # type: ignore[attr-defined]
-        self.fields["scopes"].choices = [  # type: ignore[attr-defined]
-            (scope, scope) for scope in Scope.values if assistant.has_scope(scope)
-        ]
 
 
 class RunForm(forms.Form):

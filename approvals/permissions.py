@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from approvals.errors import NotPermitted
@@ -67,6 +67,17 @@ def check_administer(actor: User | ApiKey, mailbox: Mailbox | None = None) -> No
         check_reach(actor, mailbox)
     elif not actor.all_mailboxes:
         raise NotPermitted("This concerns all mailboxes, and you administer only some.")
+
+
+def check_manage_key(actor: User | ApiKey, boxes: Collection[str], *, all_mailboxes: bool = False) -> None:
+    """`boxes`: the ids of those that a key works in. Who administers some manages the keys of these alone."""
+    if isinstance(actor, ApiKey) or actor.all_mailboxes:
+        return check_administer(actor)
+    if not (actor.is_active and actor.is_administrator):
+        raise NotPermitted("This takes the administrator role, which you do not have.")
+    within = Mailbox.objects.visible_to(actor).filter(pk__in=boxes).count()
+    if all_mailboxes or not boxes or within < len(set(boxes)):
+        raise NotPermitted("You administer some mailboxes, and this key works, or would work, beyond them.")
 
 
 def check_all_mailboxes(key: ApiKey) -> None:

@@ -161,6 +161,13 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def live(self, now: Any) -> Self:
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=now), revoked_at=None)
 
+    def visible_to(self, person: Any) -> Self:
+        """All for who reaches every mailbox; for others those that work in one within reach."""
+        if person.all_mailboxes:
+            return self
+        within = ApiKey.objects.filter(person.mailbox_reach("mailbox_links__mailbox"))
+        return self.filter(pk__in=within.values("pk"))
+
 
 class ApiKey(models.Model):
     """A bearer key, stored as a hash. It belongs to one assistant or to one integration."""

@@ -13,12 +13,13 @@ from approvals.actions.inbound import (
     reject_inbound,
     report_spam,
 )
+from approvals.actions.keys import change_key, create_key, revoke_key
 from approvals.actions.mailbox_settings import change_mailbox, delete_mailbox
 from approvals.actions.model_webhooks import receive_webhook
 from approvals.actions.oversight import change_mode, hold, lift_hold, set_mode
 from approvals.actions.runs import retry_resume, send_follow_up
 from approvals.actions.settle import give_up, mark_sent, retry, send_again
-from approvals.actions.setup import allow, change_key, create_key, disallow, revoke_key, start_run
+from approvals.actions.setup import allow, disallow, start_run
 from approvals.actions.suppression import suppress, unsuppress
 from approvals.actions.webhooks import (
     change_endpoint,

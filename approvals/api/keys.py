@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from approvals import actions, wire
-from approvals.actions.setup import check_scopes, widens
+from approvals.actions.keys import check_scopes, widens
 from approvals.api import answers
 from approvals.api.admin_requests import KeyChange, KeyRequest, WithCode
 from approvals.api.base import View, body, key_of, one, query

@@ -10,8 +10,8 @@ from django.db.models import Model
 
 from approvals.actions.answering import answer_with, move_assistant
 from approvals.actions.connections import write_connection
+from approvals.actions.keys import make_key
 from approvals.actions.oversight import change_mode
-from approvals.actions.setup import make_key
 from approvals.models import KeyMailbox, MailboxAssistant, Membership, User
 from approvals.provisioning.shape import ROLES, Document, Item, connection_fields
 from approvals.provisioning.values import EVERY

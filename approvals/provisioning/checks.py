@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 
 from approvals.actions.connections import objections
-from approvals.actions.setup import DECIDING
+from approvals.actions.keys import DECIDING
 from approvals.models import MailboxAssistant, User
 from approvals.provisioning.shape import Document, Item, Refuse, connection_fields
 from approvals.provisioning.values import EVERY, did_you_mean

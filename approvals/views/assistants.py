@@ -8,13 +8,12 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from approvals import actions, operator_requests, permissions
-from approvals.errors import DomainError
-from approvals.forms import AssistantConnectionForm, KeyForm
+from approvals.forms import AssistantConnectionForm
 from approvals.models import KeyMailbox, MailboxAssistant, OperatorRequest, User
-from approvals.views.http import Request, attempt, complain, forbidden, page
+from approvals.views.http import Request, attempt, complain, page
 from assistants.models import ApiKey, Assistant, Connection, Integration
 from mailboxes.models import Mailbox
 
@@ -33,22 +32,17 @@ def assistants(request: Request) -> HttpResponse:
     return page(request, "approvals/assistants.html", "assistants", assistants=found, integrations=programs)
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
+@require_safe
 def assistant(request: Request, pk: str) -> HttpResponse:
-    """POST makes a key. Its secret is on this one answer and nowhere else, so there is no redirect."""
     found = get_object_or_404(Assistant.objects.visible_to(request.user).select_related("connection"), pk=pk)
-    boxes = _mailboxes_of(found, request.user)
-    form = KeyForm(request.POST or None, assistant=found, mailboxes=boxes)
-    secret = _made(request, found, form) if form.is_bound and form.is_valid() else ""
     return page(
         request,
         "approvals/assistant.html",
         "assistants",
         assistant=found,
-        mailboxes=boxes,
+        mailboxes=_mailboxes_of(found, request.user),
         keys=_keys_of(found, request.user),
-        form=form,
-        secret=secret,
+        now=timezone.now(),
         connections=Connection.objects.order_by("name"),
         denial=permissions.denial(permissions.check_administer, request.user),
     )
@@ -73,27 +67,8 @@ def _mailboxes_of(owner: Assistant, viewer: User) -> QuerySet[Mailbox]:
 
 def _keys_of(owner: Assistant, viewer: User) -> QuerySet[ApiKey]:
     links = KeyMailbox.objects.filter(viewer.mailbox_reach("mailbox")).select_related("mailbox")
-    keys = ApiKey.objects.filter(assistant=owner).order_by("revoked_at", "-pk")
+    keys = ApiKey.objects.filter(assistant=owner).select_related("assistant").order_by("revoked_at", "-pk")
     return keys.prefetch_related(Prefetch("mailbox_links", links))
-
-
-def _made(request: Request, owner: Assistant, form: KeyForm) -> str:
-    try:
-        return actions.create_key(owner, by=request.user, **form.cleaned_data)[1]
-    except DomainError as error:
-        forbidden(error)
-        form.add_error(None, error.sentence)
-    return ""
-
-
-@require_POST
-def revoke(request: Request, pk: str, key: str) -> HttpResponse:
-    owner = get_object_or_404(Assistant.objects.visible_to(request.user), pk=pk)
-    found = get_object_or_404(owner.keys, pk=key)
-    url = reverse("assistant", args=[pk])
-    return attempt(
-        request, lambda: actions.revoke_key(found, by=request.user), f"“{found.name}” no longer works.", url
-    )
 
 
 @require_safe

@@ -61,6 +61,12 @@ def forbidden(error: DomainError) -> None:
         raise PermissionDenied(error.sentence) from error
 
 
+def administrators_only(request: Request) -> None:
+    """The 403 page for everybody else, whatever they reach."""
+    if not request.user.is_administrator:
+        raise PermissionDenied("This takes the administrator role, which you do not have.")
+
+
 def attempt(request: Request, act: Callable[[], object], done: str, url: str) -> HttpResponse:
     """One domain call, then back to the page, which says what became of it."""
     try:

@@ -76,6 +76,7 @@ class Rail:
             self._place("people", "People"),
         ]
         if self.user.is_administrator:
+            places.append(self._place("keys", "Keys"))
             places.append(self._place("webhooks", "Webhooks"))
             places.append(self._place("requests", "Requests"))
         if self.user.is_administrator and self.user.all_mailboxes:

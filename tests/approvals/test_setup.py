@@ -57,15 +57,19 @@ def test_a_revoked_key_opens_nothing(assistant: Assistant, mailbox: Mailbox, adm
     assert Event.objects.filter(action=Event.Action.KEY_REVOKED).count() == 1
 
 
-def test_only_administrators_of_everything_make_and_revoke_keys(
+def test_only_administrators_make_and_revoke_keys_and_only_within_their_mailboxes(
     assistant: Assistant, api_key: ApiKey, mailbox: Mailbox, reviewer: User
 ) -> None:
-    some = factories.a_person("some@acme.test", "administrator", mailboxes=[mailbox])
-    for actor in (reviewer, some):
+    far = factories.a_mailbox()
+    elsewhere = factories.a_person("some@acme.test", "administrator", mailboxes=[far])
+    for actor in (reviewer, elsewhere):
         with pytest.raises(NotPermitted):
-            actions.create_key(assistant, name="x", scopes=["read"], by=actor)
+            actions.create_key(assistant, name="x", scopes=["read"], mailboxes=[mailbox], by=actor)
         with pytest.raises(NotPermitted):
             actions.revoke_key(api_key, by=actor)
+    near = factories.a_person("near@acme.test", "administrator", mailboxes=[mailbox])
+    actions.create_key(assistant, name="x", scopes=["read"], mailboxes=[mailbox], by=near)
+    actions.revoke_key(api_key, by=near)
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,7 @@ from pytest_django import DjangoAssertNumQueries
 from approvals import mailbox_requests, operator_requests
 from approvals.mailbox_requests import Wanted
 from approvals.models import OperatorRequest, User
-from assistants.models import ApiKey, Assistant
-from audit.secrets import hash_secret
+from assistants.models import Assistant
 from mailboxes.models import Account, AllowlistEntry, Mailbox
 from tests.approvals.views.conftest import at_browser
 from tests.factories import a_key, a_mailbox, a_person, an_assistant
@@ -109,37 +108,6 @@ def test_the_allowlist_is_edited_by_administrators(ada: Client, rita: Client, ma
     assert rita.post(f"{path}/{entry.pk}/remove").status_code == 403
     assert "is reviewed again" in press(ada, f"{path}/{entry.pk}/remove")
     assert not AllowlistEntry.objects.exists()
-
-
-def test_a_new_key_shows_its_secret_once(ada: Client, assistant: Assistant, mailbox: Mailbox) -> None:
-    path = f"/assistants/{assistant.pk}"
-    response = ada.post(path, {"name": "worker", "scopes": ["read"], "mailboxes": [mailbox.pk]})
-    secret = response.context["secret"]
-    key = ApiKey.objects.get(name="worker")
-    assert hash_secret(secret) == key.hash
-    assert secret in response.content.decode()
-    assert secret not in shown(ada, path)
-    assert key.scopes == ["read"]
-
-
-def test_a_key_takes_no_more_than_its_assistant_has(ada: Client, mailbox: Mailbox) -> None:
-    reader = an_assistant(scopes=["read"], mailboxes=[mailbox])
-    for scope in ("send", "oversight"):
-        press(ada, f"/assistants/{reader.pk}", name="x", scopes=[scope], mailboxes=[mailbox.pk])
-    press(ada, f"/assistants/{reader.pk}", name="x", scopes=["read"], mailboxes=[a_mailbox().pk])
-    assert not ApiKey.objects.exists()
-
-
-def test_only_administrators_make_and_revoke_keys(
-    ada: Client, rita: Client, assistant: Assistant, api_key: ApiKey, mailbox: Mailbox
-) -> None:
-    path, form = f"/assistants/{assistant.pk}", {"name": "x", "scopes": ["read"], "mailboxes": [mailbox.pk]}
-    revoke = f"{path}/keys/{api_key.pk}/revoke"
-    assert rita.post(path, form).status_code == 403
-    assert rita.post(revoke).status_code == 403
-    assert "no longer works" in press(ada, revoke)
-    api_key.refresh_from_db()
-    assert api_key.revoked_at
 
 
 def a_request(mailbox: Mailbox) -> OperatorRequest:

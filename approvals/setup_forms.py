@@ -1,0 +1,128 @@
+"""What administrators type when they set things up, checked for shape only; the domain judges it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+from django import forms
+from django.db.models import QuerySet
+from django.utils import timezone
+from django.utils.html import format_html
+
+from approvals.errors import DomainError, Invalid
+from assistants.models import Assistant, Integration, Scope
+from mailboxes.models import Mailbox
+
+SCOPES = {
+    Scope.READ: "reads mail, threads and its own messages",
+    Scope.SEND: "sends mail, as the oversight mode lets it, and keeps contacts",
+    Scope.ADMIN: "changes its mailboxes and asks for new ones; reads and sends too",
+    Scope.OVERSIGHT: "decides what waits; never together with send or admin, never an assistant's",
+    Scope.OVERSIGHT_READ: "sees what waits, and decides nothing",
+}
+NEW_PROGRAM = "new"
+
+
+def blame(form: forms.Form, error: DomainError, names: dict[str, str] | None = None) -> None:
+    """The sentence beside the field that it is about. `names`: our fields, by the domain's."""
+    if not isinstance(error, Invalid):
+        form.add_error(None, error.sentence)
+        return
+    for one in error.fields:
+        name = (names or {}).get(one["field"], one["field"])
+        form.add_error(name if name in form.fields else None, one["message"])
+
+
+class Checks(forms.CheckboxSelectMultiple):
+    pass
+
+
+def described(choices: dict[Any, str]) -> list[tuple[str, str]]:
+    """Choices with what they mean."""
+    return [
+        (value, format_html("<code>{}</code> <span>{}</span>", value, words))
+        for value, words in choices.items()
+    ]
+
+
+class DayField(forms.DateField):
+    """A day, in UTC."""
+
+    widget = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+
+
+class KeyForm(forms.Form):
+    name = forms.CharField(max_length=200, label="Name")
+    scopes = forms.MultipleChoiceField(choices=described(SCOPES), widget=Checks, label="May")
+    mailboxes = forms.ModelMultipleChoiceField(
+        Mailbox.objects.none(), widget=Checks, label="Mailboxes", required=False
+    )
+    expires_on = DayField(label="Last day", required=False)
+
+    def __init__(self, *args: Any, mailboxes: QuerySet[Mailbox], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["mailboxes"].queryset = mailboxes  # type: ignore[attr-defined]
+
+    def clean_expires_on(self) -> datetime | None:
+        """The end of that day."""
+        day = self.cleaned_data["expires_on"]
+        if day is None:
+            return None
+        if day < timezone.now().date():
+            raise forms.ValidationError("This day has passed. Leave it empty for a key that does not end.")
+        return datetime.combine(day + timedelta(days=1), time.min, UTC)
+
+
+class NewKeyForm(KeyForm):
+    owner = forms.ChoiceField(label="For")
+    program = forms.CharField(max_length=200, label="Name of the new program", required=False)
+    all_mailboxes = forms.BooleanField(label="All mailboxes, now and later", required=False)
+
+    field_order = ("name", "owner", "program", "scopes", "all_mailboxes", "mailboxes", "expires_on")
+
+    def __init__(
+        self,
+        *args: Any,
+        assistants: Iterable[Assistant],
+        programs: Iterable[Integration],
+        wide: bool,
+        **kwargs: Any,
+    ) -> None:
+        """`wide`: made by somebody who administers all mailboxes, and may so make keys of programs."""
+        super().__init__(*args, **kwargs)
+        own, others = {one.pk: one for one in assistants}, {one.pk: one for one in programs}
+        self.owners: dict[str, Assistant | Integration] = {**own, **others}
+        groups: list[Any] = [
+            ("Assistants, and what they may", [(pk, _with_scopes(one)) for pk, one in own.items()])
+        ]
+        if wide:
+            known = [(pk, str(one)) for pk, one in others.items()]
+            groups.append(("Programs", [*known, (NEW_PROGRAM, "A new program")]))
+        else:
+            del self.fields["program"], self.fields["all_mailboxes"]
+        choices = [("", "Choose"), *[group for group in groups if group[1]]]
+        self.fields["owner"].choices = choices  # type: ignore[attr-defined]
+
+    def clean(self) -> None:
+        data = self.cleaned_data
+        if data.get("owner") == NEW_PROGRAM and not data.get("program"):
+            self.add_error("program", "Say what the new program is called.")
+        if data.get("all_mailboxes") and isinstance(self.owners.get(data.get("owner", "")), Assistant):
+            self.add_error(
+                "all_mailboxes", "An assistant's key lists its mailboxes; a program's may have all."
+            )
+        elif not data.get("all_mailboxes") and not data.get("mailboxes") and "mailboxes" not in self.errors:
+            self.add_error("mailboxes", "Choose at least one mailbox.")
+
+    @property
+    def owner_chosen(self) -> Assistant | Integration:
+        chosen = self.cleaned_data["owner"]
+        return (
+            Integration(name=self.cleaned_data["program"]) if chosen == NEW_PROGRAM else self.owners[chosen]
+        )
+
+
+def _with_scopes(assistant: Assistant) -> str:
+    return f"{assistant} ({', '.join(assistant.scopes) or 'may nothing'})"
