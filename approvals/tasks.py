@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from approvals import effects, outbox, sweep
+from approvals import actions, effects, outbox, sweep
 from assistants import webhooks
 
 
@@ -41,4 +41,4 @@ def sweep_all() -> int:
 
 @shared_task(name="approvals.tasks.forget")
 def forget() -> int:
-    return webhooks.sweep(timezone.now())
+    return webhooks.sweep(timezone.now()) + actions.forget_mail_hooks()

@@ -214,7 +214,7 @@ def with_story(emails: EmailQuerySet) -> EmailQuerySet:
     """All that email_object() reads, in a fixed number of queries."""
     standing = Decision.objects.standing()
     return emails.select_related("outbound").prefetch_related(
-        Prefetch("outbound__decisions", standing), Prefetch("decisions", standing)
+        Prefetch("outbound__decisions", standing), Prefetch("decisions", standing), "receipts"
     )
 
 
@@ -248,9 +248,9 @@ def email_object(email: Email, dialect: Dialect = Dialect.MAILBOX) -> EmailObjec
         "has_attachments": bool(email.attachments),
         "attachments": [_attachment(part) for part in email.attachments],
         "tags": email.tags,
-        "delivered_at": None,
-        "bounced_at": None,
-        "bounce_type": None,
+        "delivered_at": timestamp(email.delivered_at),
+        "bounced_at": timestamp(email.bounced_at),
+        "bounce_type": email.bounce_type,
         "approved_at": moment(approval.at) if approval else None,
         "approved_by": approval.decider if approval else None,
         "sent_at": _sent_at(email),

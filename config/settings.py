@@ -29,6 +29,14 @@ def _networks(text: str) -> list[str]:
         raise ImproperlyConfigured(f"WEBHOOK_NETWORKS: {error}") from None
 
 
+def _secrets(text: str) -> dict[str, str]:
+    """name=secret, separated by commas."""
+    pairs = [one.strip().partition("=") for one in text.split(",") if one.strip()]
+    if not all(name.strip() and secret for name, _, secret in pairs):
+        raise ImproperlyConfigured("MAIL_HOOKS must look like mailgun=signing-key,postmark=user:password.")
+    return {name.strip().lower(): secret.strip() for name, _, secret in pairs}
+
+
 DEBUG = _flag("DEBUG")
 DATA_DIR = Path(os.environ.get("DATA_DIR") or BASE_DIR / "data").absolute()
 PUBLIC_URL = (os.environ.get("PUBLIC_URL") or "http://127.0.0.1:8000").rstrip("/")
@@ -40,6 +48,8 @@ BROKER_URL = os.environ.get("BROKER_URL") or "memory://localhost"
 EMAIL_URL = os.environ.get("EMAIL_URL", "")
 # networks that webhooks may be posted to although they are not public, such as 127.0.0.0/8, 10.1.0.0/16
 WEBHOOK_NETWORKS = _networks(os.environ.get("WEBHOOK_NETWORKS", ""))
+# what a mail provider's posts are known by: its signing key, or user:password for those that do not sign
+MAIL_HOOKS = _secrets(os.environ.get("MAIL_HOOKS", ""))
 # who mail of our own comes from: codes for the oversight address
 _host = urlsplit(PUBLIC_URL).hostname or ""
 NOTICES_FROM = (

@@ -23,7 +23,9 @@ __all__ = ["DeliveryError", "Handover", "Receipt", "Server", "offer"]
 
 
 @contextmanager
-def offer(sender: str, recipients: Sequence[str], *, timeout: float = TIMEOUT) -> Iterator[Handover]:
+def offer(
+    sender: str, recipients: Sequence[str], *, envelope_id: str = "", timeout: float = TIMEOUT
+) -> Iterator[Handover]:
     """Connects and has sender and every recipient accepted, or raises DeliveryError and nobody gets it.
 
     Leaving the block without `data` takes the offer back.
@@ -37,7 +39,8 @@ def offer(sender: str, recipients: Sequence[str], *, timeout: float = TIMEOUT) -
     if not settings.EMAIL_URL:
         yield _Catcher(sender, recipients)
         return
-    with pool.offered(Server.from_url(settings.EMAIL_URL), sender, recipients, timeout) as session:
+    server = Server.from_url(settings.EMAIL_URL)
+    with pool.offered(server, sender, recipients, timeout, envelope_id) as session:
         yield session
 
 

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ from django.conf import settings
 from django.db.models import Max
 from django.utils import timezone
 
-from mailboxes import parsing, render_html
+from mailboxes import parsing, receipts, render_html
 from mailboxes.envelope import normalize_address
 from mailboxes.models import Conversation, Email, Mailbox
+from mailboxes.receipts import Report
 
 SECONDS = 10.0
 _SAME_SUBJECT = timedelta(days=30)
@@ -82,6 +83,20 @@ def attachment(data: bytes, number: int, *, seconds: float = SECONDS) -> bytes:
     if "error" in found:
         raise Unparseable(str(found["error"]))
     return base64.b64decode(found["content_base64"])
+
+
+def reports(envelope_from: str, data: bytes, *, seconds: float = SECONDS) -> list[Report]:
+    """What it says became of other mail; nothing for all that is no report."""
+    if not receipts.may_report(envelope_from, data):
+        return []
+    found = _run_worker(data, seconds, "reports").get("reports", [])
+    return [_report(one) for one in found]
+
+
+def _report(fields: dict[str, Any]) -> Report:
+    at = datetime.fromisoformat(fields["at"]) if fields["at"] else None
+    lists = {name: tuple(fields[name]) for name in ("message_ids", "handles")}
+    return Report(**fields | {"at": at} | lists)
 
 
 def find_conversation(mailbox: Mailbox, parsed: Parsed) -> Conversation | None:

@@ -9,6 +9,7 @@ import json
 import resource
 import sys
 from pathlib import Path
+from typing import Any
 
 CPU_SECONDS = 8
 
@@ -25,6 +26,17 @@ def limit(octets: int) -> None:
         resource.setrlimit(kind, (value, value))
 
 
+def answer(data: bytes, asked: str = "") -> dict[str, Any]:
+    """The message; what it reports of other mail; or, for a number, that attachment."""
+    if asked == "reports":
+        from mailboxes import dsn
+
+        return dsn.read(data)
+    from mailboxes import parsing
+
+    return parsing.attachment(data, int(asked)) if asked else parsing.parse(data)
+
+
 def main() -> int:
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     from mailboxes import parsing
@@ -32,8 +44,7 @@ def main() -> int:
     data = sys.stdin.buffer.read()
     limit(len(data))
     try:
-        # with a number: that attachment, instead of the message
-        result = parsing.attachment(data, int(sys.argv[1])) if len(sys.argv) > 1 else parsing.parse(data)
+        result = answer(data, *sys.argv[1:])
     except parsing.TooComplex as error:
         result = {"error": str(error)}
     except (Exception, RecursionError) as error:

@@ -142,8 +142,10 @@ class Session:
         if server.user:
             self._log_in()
 
-    def address(self, sender: str, recipients: Sequence[str]) -> None:
-        code, reply = self._command(f"MAIL FROM:<{sender}>")
+    def address(self, sender: str, recipients: Sequence[str], envelope_id: str = "") -> None:
+        """`envelope_id`: plain characters by which a report names the mail, where the server reports so."""
+        named = f" RET=HDRS ENVID={envelope_id}" if envelope_id and self._smtp.has_extn("dsn") else ""
+        code, reply = self._command(f"MAIL FROM:<{sender}>{named}")
         if code != 250:
             raise self._error(f"The mail server refused the sender: {reply}", permanent=_is_permanent(code))
         refused: dict[str, str] = {}

@@ -23,14 +23,14 @@ class Pool:
 
     @contextmanager
     def offered(
-        self, server: Server, sender: str, recipients: Sequence[str], timeout: float
+        self, server: Server, sender: str, recipients: Sequence[str], timeout: float, envelope_id: str = ""
     ) -> Iterator[Session]:
         """A session by which sender and recipients are accepted; kept if its message was taken."""
-        session = self._again(server, sender, recipients) or Session(server, timeout)
+        session = self._again(server, sender, recipients, envelope_id) or Session(server, timeout)
         try:
             if not session.steps:
                 session.open()
-                session.address(sender, recipients)
+                session.address(sender, recipients, envelope_id)
             yield session
         finally:
             if session.is_ready:
@@ -58,11 +58,13 @@ class Pool:
         for _, (_, session) in ended:
             session.close()
 
-    def _again(self, server: Server, sender: str, recipients: Sequence[str]) -> Session | None:
+    def _again(
+        self, server: Server, sender: str, recipients: Sequence[str], envelope_id: str
+    ) -> Session | None:
         while session := self._take(server):
             try:
                 if session.begin_again():
-                    session.address(sender, recipients)
+                    session.address(sender, recipients, envelope_id)
                     return session
             except DeliveryError as error:
                 if error.refused:

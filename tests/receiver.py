@@ -64,6 +64,10 @@ class _Handler(BaseHTTPRequestHandler):
         super().setup()
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
+    def do_GET(self) -> None:
+        self.receiver.posts.append(Post(self.path, dict(self.headers), b""))
+        self._say(200)
+
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.receiver.posts.append(Post(self.path, dict(self.headers), body))

@@ -17,6 +17,7 @@ from approvals.actions.keys import change_key, create_key, revoke_key
 from approvals.actions.mailbox_settings import change_mailbox, delete_mailbox
 from approvals.actions.model_webhooks import receive_webhook
 from approvals.actions.oversight import change_mode, hold, lift_hold, set_mode
+from approvals.actions.receipts import forget_mail_hooks, receive_mail_hook, record_report
 from approvals.actions.runs import retry_resume, send_follow_up
 from approvals.actions.settle import give_up, mark_sent, retry, send_again
 from approvals.actions.setup import allow, disallow, start_run
@@ -52,6 +53,7 @@ __all__ = [
     "disallow",
     "expire",
     "expire_inbound",
+    "forget_mail_hooks",
     "give_up",
     "hold",
     "keep_contact",
@@ -59,7 +61,9 @@ __all__ = [
     "mark_sent",
     "not_spam",
     "read",
+    "receive_mail_hook",
     "receive_webhook",
+    "record_report",
     "redeliver",
     "reject",
     "reject_inbound",

@@ -11,7 +11,7 @@ from approvals import outbox, webhooks, wire
 from approvals.models import Decision, OutboxEntry, WebhookDelivery, WebhookEndpoint
 from assistants.models import Run, ToolCall
 from audit.prepared import Rows, Slot
-from mailboxes.models import Email, Mailbox
+from mailboxes.models import DeliveryReceipt, Email, Mailbox
 
 # on the way of each decision and each mail; nearly always there is none
 _concerned = Rows(
@@ -22,11 +22,14 @@ _concerned = Rows(
 )
 
 
-def announce(event: str, email: Email, *, decision: Decision | None = None) -> None:
+def announce(
+    event: str, email: Email, *, decision: Decision | None = None, receipt: DeliveryReceipt | None = None
+) -> None:
     """Promise `event` to each endpoint that wants it and may know of `email`."""
     endpoints = [one for one in _wanting(event, email.mailbox_id) if _may_know(one, email)]
     if endpoints:
         told = {**_about(event, email), "decision": wire.decision(decision) if decision else None}
+        told |= _about_receipt(receipt) if receipt else {}
         _promise(event, endpoints, told)
 
 
@@ -92,6 +95,21 @@ def _about(event: str, email: Email) -> dict[str, Any]:
     }
     call_id = _waiting_call(email) if event == webhooks.RECEIVED else email.tool_call_id
     return told | ({"tool_call_id": call_id} if call_id else {})
+
+
+def _about_receipt(receipt: DeliveryReceipt) -> dict[str, Any]:
+    return {
+        "recipient": receipt.recipient,
+        "bounce_type": receipt.bounce_type or None,
+        "receipt": {
+            "id": receipt.pk,
+            "kind": receipt.kind,
+            "status": receipt.status,
+            "detail": receipt.detail,
+            "source": receipt.source,
+            "at": wire.moment(receipt.at),
+        },
+    }
 
 
 def _waiting_call(email: Email) -> str:

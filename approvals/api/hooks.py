@@ -10,11 +10,10 @@ from rest_framework.response import Response
 from approvals import actions
 from approvals.api.base import View
 from assistants.webhooks import LARGEST
+from mailboxes import tracking
 
 
-class ModelWebhookView(View):
-    """From the run server of a connection, e.g. response.completed or agent.session.action_required."""
-
+class HookView(View):
     schema = None
     http_method_names = ["post"]
     authentication_classes = []
@@ -23,7 +22,27 @@ class ModelWebhookView(View):
     # what is signed are the bytes
     parser_classes: list[type[BaseParser]] = []
 
+
+class ModelWebhookView(HookView):
+    """From the run server of a connection, e.g. response.completed or agent.session.action_required."""
+
     def post(self, request: Request, connection_id: str) -> Response:
         body = request._request.read(LARGEST + 1)
         actions.receive_webhook(connection_id, request.headers, body)
         return Response({"received": True})
+
+
+class MailTrackingView(HookView):
+    """From a mail provider: deliveries, bounces and complaints."""
+
+    def post(self, request: Request, provider: str) -> Response:
+        body = request._request.read(tracking.LARGEST + 1)
+        actions.receive_mail_hook(provider, request.headers, body)
+        return Response({"received": True})
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """Some providers send their password only after they were asked for it."""
+        response = super().handle_exception(exc)
+        if response.status_code == 401:
+            response["WWW-Authenticate"] = 'Basic realm="Counterseal"'
+        return response

@@ -11,6 +11,7 @@ from approvals.effects.hearing import read_webhook
 from approvals.effects.noticing import mail_code, mail_stopped
 from approvals.effects.posting import post_webhook
 from approvals.effects.receiving import receive_email
+from approvals.effects.reporting import read_mail_hook
 from approvals.effects.resuming import resume_run
 from approvals.effects.starting import promise_next, start_run
 from approvals.models import OutboxEntry
@@ -26,6 +27,7 @@ __all__ = [
     "mail_stopped",
     "post_webhook",
     "promise_next",
+    "read_mail_hook",
     "read_webhook",
     "receive_email",
     "resume_run",
@@ -47,4 +49,5 @@ OTHERS: Mapping[Kind, outbox.Handler] = {
     Kind.SEND_COPY: send_copy,
     Kind.ASK_DEFERRED: ask_deferred,
     Kind.READ_WEBHOOK: read_webhook,
+    Kind.READ_MAIL_HOOK: read_mail_hook,
 }

@@ -35,7 +35,8 @@ def deliver_email(promise: OutboxEntry) -> None:
     if _is_tampered(message, revision):
         return dispatch.record_failed(message, "The stored bytes are not the approved ones.", {})
     try:
-        with delivery.offer(revision.envelope_from, revision.recipients) as handover:
+        offered = delivery.offer(revision.envelope_from, revision.recipients, envelope_id=message.pk)
+        with offered as handover:
             _hand_over(message, revision, promise, handover)
     except DeliveryError as error:
         _not_delivered(message, promise, error)

@@ -17,6 +17,7 @@ class OutboxEntry(models.Model):
         RECEIVE_EMAIL = "receive_email"
         SEND_COPY = "send_copy"
         READ_WEBHOOK = "read_webhook"
+        READ_MAIL_HOOK = "read_mail_hook"
         MAIL_CODE = "mail_code"
         MAIL_STOPPED = "mail_stopped"
         ASK_DEFERRED = "ask_deferred"

@@ -38,6 +38,10 @@ TOLD: dict[str, tuple[str, str, str]] = {
     A.MESSAGE_UNKNOWN: ("Outcome unknown", "warning", "w"),
     A.MESSAGE_SETTLED: ("Settled by a person", "check", "g"),
     A.MESSAGE_RETRIED: ("Tried again by a person", "reply", "a"),
+    A.MESSAGE_DELIVERED: ("Delivered", "check", "g"),
+    A.MESSAGE_SLOW: ("Still on its way: its server waits", "clock", "w"),
+    A.MESSAGE_BOUNCED: ("Bounced", "cross", "b"),
+    A.MESSAGE_COMPLAINED: ("Called spam by its recipient", "flag", "b"),
     A.EMAIL_RECEIVED: ("Received", "tray", ""),
     A.EMAIL_HELD: ("Received and held", "pause", "w"),
     A.EMAIL_APPROVED: ("Let through to the assistant", "check", "g"),
@@ -84,6 +88,7 @@ SYSTEM = {
     "system:driver": "Run driver",
     "system:schedule": "Schedule",
     "system:mail": "Mail server",
+    "system:receipts": "Mail server",
     "system:inbound": "Mail server",
     "policy": "Policy",
 }

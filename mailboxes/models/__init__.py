@@ -11,6 +11,7 @@ from mailboxes.models.mailboxes import (
     OversightMode,
     Suppression,
 )
+from mailboxes.models.receipts import DeliveryReceipt, MailHook
 from mailboxes.models.signing import SigningKey
 
 __all__ = [
@@ -20,9 +21,11 @@ __all__ = [
     "Contact",
     "Conversation",
     "Correspondent",
+    "DeliveryReceipt",
     "Email",
     "EmailQuerySet",
     "GateTiming",
+    "MailHook",
     "Mailbox",
     "OversightMode",
     "RawMessage",

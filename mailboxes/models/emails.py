@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -111,6 +112,7 @@ class Email(models.Model):
 
     if TYPE_CHECKING:
         outbound: Any  # its OutboundMessage, which stands above this app
+        receipts: Any
 
     class Meta:
         indexes = [
@@ -151,6 +153,24 @@ class Email(models.Model):
     @property
     def recipients(self) -> list[str]:
         return [*self.to, *self.cc, *self.bcc]
+
+    @property
+    def delivered_at(self) -> datetime | None:
+        """When the first recipient had it, as far as anybody said so."""
+        return self._first_receipt("delivered")
+
+    @property
+    def bounced_at(self) -> datetime | None:
+        return self._first_receipt("bounced")
+
+    @property
+    def bounce_type(self) -> str | None:
+        """The hardest that a recipient's server answered."""
+        kinds = {receipt.bounce_type for receipt in self.receipts.all()} - {""}
+        return min(kinds, default=None)  # hard before soft
+
+    def _first_receipt(self, kind: str) -> datetime | None:
+        return min((receipt.at for receipt in self.receipts.all() if receipt.kind == kind), default=None)
 
 
 class Correspondent(models.Model):

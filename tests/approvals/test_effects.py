@@ -140,7 +140,7 @@ class TestDelivery:
                 raise delivery.DeliveryError("connection lost", permanent=False, unknown=True)
 
         @contextmanager
-        def offer(*_args: object) -> Iterator[Lost]:
+        def offer(*_args: object, **_options: object) -> Iterator[Lost]:
             yield Lost()
 
         monkeypatch.setattr(delivery, "offer", offer)

@@ -151,8 +151,8 @@ def test_the_number_of_queries_does_not_grow(
         arrived(mailbox)
         actions.approve(held(mailbox, api_key, f"Order {n}"), by=reviewer)
     agent.get(path)
-    # key, mailbox, emails with their messages, decisions about outbound and about inbound mail
-    with django_assert_num_queries(5):
+    # key, mailbox, emails with their messages, decisions about outbound and about inbound mail, receipts
+    with django_assert_num_queries(6):
         assert len(agent.get(path).json()["emails"]) == 2 * how_many
 
 
@@ -262,6 +262,6 @@ def test_a_threads_queries_do_not_grow(
         arrived(mailbox, headers=f"Message-ID: <r{n}@example.com>\r\nIn-Reply-To: <1@example.com>\r\n")
     thread_path = f"/v1/mailboxes/{mailbox.pk}/threads/{came.conversation_id}"
     agent.get(thread_path)
-    # key, mailbox, conversation, emails, decisions about them (outbound: none here), their count
-    with django_assert_num_queries(6):
+    # key, mailbox, conversation, emails, decisions about them (outbound: none here), receipts, their count
+    with django_assert_num_queries(7):
         assert agent.get(thread_path).json()["message_count"] == how_many

@@ -71,8 +71,8 @@ def test_the_number_of_queries_does_not_grow(
     for n in range(how_many):
         held(mailbox, api_key, f"Order {n}")
     overseer.get(PENDING)
-    # key, emails with their messages, decisions about outbound and about inbound mail, revisions
-    with django_assert_num_queries(5):
+    # key, emails with their messages, decisions about outbound and about inbound mail, receipts, revisions
+    with django_assert_num_queries(6):
         assert len(overseer.get(PENDING).json()["pending"]) == how_many
 
 
