@@ -52,8 +52,8 @@ INBOUND_INITIAL = frozenset({I.PENDING, I.UNREAD, I.SPAM_FLAGGED, I.SPAM_QUARANT
 INBOUND_TRANSITIONS: dict[Email.InboundStatus, frozenset[Email.InboundStatus]] = {
     I.PENDING: frozenset({I.UNREAD, I.REJECTED, I.EXPIRED}),
     I.UNREAD: frozenset({I.READ, I.ARCHIVED, I.DELETED, I.SPAM_FLAGGED, I.SPAM_QUARANTINED}),
-    I.READ: frozenset({I.UNREAD, I.ARCHIVED, I.DELETED, I.SPAM_FLAGGED}),
-    I.SPAM_FLAGGED: frozenset({I.UNREAD}),
+    I.READ: frozenset({I.UNREAD, I.ARCHIVED, I.DELETED, I.SPAM_QUARANTINED}),
+    I.SPAM_FLAGGED: frozenset({I.UNREAD, I.SPAM_QUARANTINED}),
     I.SPAM_QUARANTINED: frozenset({I.UNREAD}),
     I.ARCHIVED: frozenset(),
     I.DELETED: frozenset(),

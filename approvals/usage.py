@@ -63,11 +63,14 @@ def _called(at: Period) -> QuerySet[Event]:
     return Event.objects.filter(at__gte=at.start, at__lt=at.end, actor__startswith="key:")
 
 
+def _bounds(at: Period) -> dict[str, int]:
+    return {"from": int(at.start.timestamp() * 1000), "to": int(at.end.timestamp() * 1000)}
+
+
 def summary(key: ApiKey, at: Period) -> dict[str, int]:
     within = Mailbox.objects.visible_to(key).values("pk")
     return {
-        "from": int(at.start.timestamp() * 1000),
-        "to": int(at.end.timestamp() * 1000),
+        **_bounds(at),
         "emails_sent": _sent(at).filter(email__mailbox__in=within).count(),
         "emails_received": _received(at).filter(mailbox__in=within).count(),
         "api_calls": _called(at).filter(mailbox_id__in=within).count(),
@@ -75,8 +78,8 @@ def summary(key: ApiKey, at: Period) -> dict[str, int]:
     }
 
 
-def daily(key: ApiKey, at: Period) -> list[dict[str, Any]]:
-    """One {date, event_type, count} for each day and kind of which there was any."""
+def daily(key: ApiKey, at: Period) -> dict[str, Any]:
+    """`data`: one {date, event_type, count} for each day and kind of which there was any."""
     within = Mailbox.objects.visible_to(key).values("pk")
     counted = (
         ("email_sent", _by_day(_sent(at).filter(email__mailbox__in=within), "status_changed_at")),
@@ -84,7 +87,8 @@ def daily(key: ApiKey, at: Period) -> list[dict[str, Any]]:
         ("oversight_action", _by_day(_decided(at).filter(message__email__mailbox__in=within), "at")),
     )
     found = [{"date": day, "event_type": kind, "count": many} for kind, days in counted for day, many in days]
-    return sorted(found, key=lambda one: (one["date"], one["event_type"]))
+    found.sort(key=lambda one: (one["date"], one["event_type"]))
+    return {**_bounds(at), "breakdown": "daily", "data": found}
 
 
 def _by_day(rows: QuerySet[Any], moment: str) -> Iterable[tuple[str, int]]:

@@ -97,7 +97,8 @@ def read(email: Email, *, by: Actor) -> Email:
 
 def report_spam(email: Email, *, by: Actor) -> Email:
     """Out of the way of whoever lists mail. Twice does no harm."""
-    return _call_it(email, (S.UNREAD, S.READ), S.SPAM_FLAGGED, Event.Action.EMAIL_CALLED_SPAM, by)
+    sources = (S.UNREAD, S.READ, S.SPAM_FLAGGED)
+    return _call_it(email, sources, S.SPAM_QUARANTINED, Event.Action.EMAIL_CALLED_SPAM, by)
 
 
 def not_spam(email: Email, *, by: Actor) -> Email:

@@ -94,7 +94,7 @@ class UsageView(View):
         key, wanted = key_of(request), query(request, UsageQuery)
         period = usage.period(wanted.get("from"), wanted.get("to"))
         if "daily" in (wanted.get("breakdown"), wanted.get("period")):
-            return Response({"data": usage.daily(key, period)})
+            return Response(usage.daily(key, period))
         return Response(usage.summary(key, period))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from approvals.api.requests import ForeignIdField, IdField, PageQuery, StringField
+from approvals.api.requests import ForeignIdField, IdField, ListField, NamesField, PageQuery, StringField
 from approvals.models import WebhookDelivery
 from assistants.models import Scope
 from audit.models import Event
@@ -57,14 +57,14 @@ class AllowlistRequest(WithCode):
     note = StringField(required=False, max_length=200)
 
 
-class ScopesField(serializers.ListField):
+class ScopesField(NamesField):
     child = serializers.ChoiceField(Scope.values)
 
 
 class KeyRequest(WithCode):
     name = StringField(max_length=200, allow_blank=False)
     scopes = ScopesField(required=False, max_length=5)
-    mailbox_ids = serializers.ListField(
+    mailbox_ids = NamesField(
         child=IdField(), required=False, max_length=100, help_text="Left out: all that its owner may touch."
     )
     assistant_id = IdField(required=False)
@@ -85,13 +85,13 @@ class AccountChange(WithCode):
 
 class WebhookRequest(WithCode):
     url = StringField(max_length=2000, allow_blank=False)
-    events = serializers.ListField(child=StringField(max_length=40), max_length=30)
+    events = NamesField(child=StringField(max_length=40), max_length=30)
     mailbox_id = IdField(required=False, help_text="Left out: for all mailboxes that the key reaches.")
     secret = StringField(required=False, max_length=200, help_text="Left out: one is made.")
 
 
 class WebhookChange(serializers.Serializer[Any]):
-    events = serializers.ListField(child=StringField(max_length=40), required=False, max_length=30)
+    events = NamesField(child=StringField(max_length=40), required=False, max_length=30)
     is_active = serializers.BooleanField(required=False)
 
 
@@ -103,7 +103,7 @@ class DeliveryQuery(PageQuery):
 class ContactRequest(serializers.Serializer[Any]):
     email = StringField(max_length=320, allow_blank=False)
     name = StringField(required=False, max_length=200)
-    tags = serializers.ListField(child=StringField(max_length=100), required=False, max_length=50)
+    tags = ListField(child=StringField(max_length=100), required=False, max_length=50)
 
 
 class ContactQuery(PageQuery):

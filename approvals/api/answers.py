@@ -51,6 +51,12 @@ class Status(TypedDict):
     status: str
 
 
+class Deleted(Status):
+    """Some clients read the one, some the other."""
+
+    deleted: bool
+
+
 class KeyObject(TypedDict):
     id: str
     name: str
@@ -62,6 +68,10 @@ class KeyObject(TypedDict):
     last_used_at: str | None
     expires_at: str | None
     is_active: bool
+
+
+class KeyChanged(KeyObject):
+    status: str
 
 
 class KeyCreated(KeyObject):
@@ -129,8 +139,7 @@ class UsageCount(TypedDict):
     count: int
 
 
-class UsageDaily(TypedDict):
-    data: list[UsageCount]
+UsageDaily = TypedDict("UsageDaily", {"from": int, "to": int, "breakdown": str, "data": list[UsageCount]})
 
 
 class AuditEntry(TypedDict):
@@ -254,6 +263,10 @@ class MessageStatus(TypedDict):
     status: str
 
 
+class SpamAnswer(MessageStatus):
+    user_label: str
+
+
 class EmailList(TypedDict):
     emails: list[EmailObject]
     items: list[EmailObject]
@@ -262,6 +275,10 @@ class EmailList(TypedDict):
 
 class Tags(TypedDict):
     tags: dict[str, str]
+
+
+class TagDeleted(Tags):
+    deleted: bool
 
 
 class Thread(TypedDict):

@@ -56,11 +56,11 @@ class ContactsView(View):
 class ContactView(View):
     scopes = {"DELETE": (Scope.SEND,)}
 
-    @operation("delete_contact", answers.Status)
+    @operation("delete_contact", answers.Deleted)
     def delete(self, request: Request, contact_id: str) -> Response:
         key = key_of(request)
         actions.remove_contact(one(Contact.objects.visible_to(key).filter(pk=contact_id), "contact"), by=key)
-        return Response({"status": "deleted"})
+        return Response({"status": "deleted", "deleted": True})
 
 
 class SuppressionsView(View):

@@ -32,26 +32,24 @@ FILTERS = {
     "since_id": "pk__gt",
 }
 
-# not listed unless asked for by status
-PUT_AWAY = (
-    Email.InboundStatus.DELETED,
-    Email.InboundStatus.SPAM_FLAGGED,
-    Email.InboundStatus.SPAM_QUARANTINED,
-)
+SPAM = Q(inbound_status__in=(Email.InboundStatus.SPAM_FLAGGED, Email.InboundStatus.SPAM_QUARANTINED))
+# the others are listed when asked for by status
+IN_SIGHT = ~(SPAM | Q(inbound_status=Email.InboundStatus.DELETED))
 
 
-def filtered(emails: EmailQuerySet, wanted: dict[str, Any]) -> EmailQuerySet:
+def filtered(emails: EmailQuerySet, wanted: dict[str, Any], unasked: Q) -> EmailQuerySet:
+    """`unasked`: what is looked for when no status is."""
     emails = emails.filter(**{lookup: wanted[name] for name, lookup in FILTERS.items() if name in wanted})
     if "has_attachments" in wanted:
         bare = Q(attachments=[])
         emails = emails.filter(~bare if wanted["has_attachments"] else bare)
-    if "status" in wanted:
-        return emails.filter(wire.having_status(wanted["status"]))
-    return emails.exclude(inbound_status__in=PUT_AWAY)
+    return emails.filter(wire.having_status(wanted["status"]) if "status" in wanted else unasked)
 
 
-def listing(emails: EmailQuerySet, wanted: dict[str, Any], dialect: Dialect) -> Response:
-    found, cursor = page(wire.with_story(filtered(emails, wanted)), wanted)
+def listing(
+    emails: EmailQuerySet, wanted: dict[str, Any], dialect: Dialect, unasked: Q = IN_SIGHT
+) -> Response:
+    found, cursor = page(wire.with_story(filtered(emails, wanted, unasked)), wanted)
     shown = [wire.email_object(email, dialect) for email in found]
     return Response({"emails": shown, "items": shown, "cursor": cursor})
 
@@ -77,15 +75,17 @@ class AllEmailsView(View):
 
     @operation("list_all_emails", answers.EmailList, parameters=[EmailQuery])
     def get(self, request: Request) -> Response:
-        """Mail of all mailboxes within reach, newest first; spam is among it when `status` asks for it."""
-        return listing(Email.objects.visible_to(key_of(request)), query(request, EmailQuery), Dialect.MAILBOX)
+        """Spam in all mailboxes within reach, newest first; or what has another `status`."""
+        found = Email.objects.visible_to(key_of(request))
+        return listing(found, query(request, EmailQuery), Dialect.MAILBOX, unasked=SPAM)
 
 
 class SpamView(View):
     scopes = {"POST": (Scope.SEND,)}
     call_it: Callable[..., Email] = staticmethod(actions.report_spam)
+    label = "spam"
 
-    @operation("report_spam", answers.MessageStatus, request=None)
+    @operation("report_spam", answers.SpamAnswer, request=None)
     def post(self, request: Request, email_id: str) -> Response:
         """Put a received email away as spam."""
         return self._called(request, email_id)
@@ -96,13 +96,14 @@ class SpamView(View):
         if not email.is_inbound:
             raise NotFound("There is no such received email.")
         called = self.call_it(email, by=key)
-        return Response({"id": called.pk, "status": called.inbound_status})
+        return Response({"id": called.pk, "status": called.inbound_status, "user_label": self.label})
 
 
 class NotSpamView(SpamView):
     call_it = staticmethod(actions.not_spam)
+    label = "not_spam"
 
-    @operation("not_spam", answers.MessageStatus, request=None)
+    @operation("not_spam", answers.SpamAnswer, request=None)
     def post(self, request: Request, email_id: str) -> Response:
         """Take a received email back from spam: it is unread again."""
         return self._called(request, email_id)
@@ -136,11 +137,11 @@ class TagsView(View):
 class TagView(View):
     scopes = {"DELETE": (Scope.SEND,)}
 
-    @operation("delete_tag", answers.Tags)
+    @operation("delete_tag", answers.TagDeleted)
     def delete(self, request: Request, mailbox_id: str, email_id: str, tag: str) -> Response:
         key = key_of(request)
         email = email_of(key, email_id, mailbox_id)
-        return Response({"tags": gate.tag(email, by=key, set={}, delete=[tag])})
+        return Response({"deleted": True, "tags": gate.tag(email, by=key, set={}, delete=[tag])})
 
 
 class ThreadView(View):

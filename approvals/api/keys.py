@@ -103,7 +103,7 @@ def _mailboxes(owner: Assistant | Integration, data: dict[str, Any]) -> list[Mai
 class KeyView(View):
     scopes = {"PATCH": (Scope.ADMIN,), "DELETE": (Scope.ADMIN,)}
 
-    @operation("change_api_key", answers.KeyObject, also=PENDING, request=KeyChange)
+    @operation("change_api_key", answers.KeyChanged, also=PENDING, request=KeyChange)
     def patch(self, request: Request, key_id: str) -> Response:
         """Rename it, or change what it may do. More than before takes a person's word."""
         by, data = key_of(request), body(request, KeyChange)
@@ -112,7 +112,7 @@ class KeyView(View):
 
         def change() -> Response:
             actions.change_key(key, **wanted, by=by)
-            return Response(key_object(_key(by, key_id)))
+            return Response({**key_object(_key(by, key_id)), "status": "updated"})
 
         if not widens(key, data.get("scopes", [])):
             return change()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
+from django.db.models import Q
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -171,11 +173,12 @@ class AllowlistEntryView(View):
     scopes = {"DELETE": (Scope.ADMIN,)}
 
     @operation("remove_allowlist_entry", answers.Status, also=PENDING, request=WithCode)
-    def delete(self, request: Request, mailbox_id: str, entry_id: str) -> Response:
-        """Have mail to it reviewed again, with a person's word."""
+    def delete(self, request: Request, mailbox_id: str, entry: str) -> Response:
+        """Have mail to it reviewed again, with a person's word. `entry`: its id or its pattern."""
         key, data = key_of(request), body(request, WithCode)
         mailbox = mailbox_of(key, mailbox_id)
-        listed = one(mailbox.allowlist.select_related("mailbox").filter(pk=entry_id), "allowlist entry")
+        named = Q(pk=entry) | Q(pattern=unquote(entry).lower())
+        listed = one(mailbox.allowlist.select_related("mailbox").filter(named), "allowlist entry")
 
         def remove() -> Response:
             actions.disallow(listed, by=key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from typing import IO, Any
@@ -28,7 +29,10 @@ MAX_BYTES_WITH_FILES = 17_000_000
 
 
 class ObjectParser(BaseParser):
-    """DRF's own reads any number of bytes and lets deep nesting end in a RecursionError."""
+    """DRF's own reads any number of bytes and lets deep nesting end in a RecursionError.
+
+    The CLI's MCP server encodes each body twice: as JSON, and as a JSON string of the bytes, in base64.
+    """
 
     media_type = "application/json"
     max_bytes = MAX_BODY_BYTES
@@ -43,6 +47,8 @@ class ObjectParser(BaseParser):
             return {}
         try:
             body = json.loads(data, parse_constant=no_constant)
+            if isinstance(body, str):
+                body = json.loads(base64.b64decode(body, validate=True), parse_constant=no_constant)
         except (ValueError, RecursionError) as error:
             raise ParseError("The body is not valid JSON.", code="malformed_json") from error
         if not isinstance(body, dict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from datetime import UTC
 from typing import Any
@@ -15,6 +16,7 @@ from approvals.gate import Context
 from assistants import tools
 from assistants.models import Run
 from assistants.runtimes import ids
+from audit.log import no_constant
 from mailboxes.attachments import MAX_FILES, Attachment
 from mailboxes.envelope import Draft
 from mailboxes.models import Email, GateTiming, OversightMode
@@ -52,6 +54,32 @@ class IdField(StringField):
         return text
 
 
+def unquoted(data: Any) -> Any:
+    """Some callers can only say strings: they write a list or an object as the JSON of it."""
+    if not isinstance(data, str) or data.lstrip()[:1] not in ("[", "{"):
+        return data
+    try:
+        return json.loads(data, parse_constant=no_constant)
+    except (ValueError, RecursionError):
+        return data
+
+
+class ListField(serializers.ListField):
+    def to_internal_value(self, data: Any) -> list[Any]:
+        found: list[Any] = super().to_internal_value(unquoted(data))
+        return found
+
+
+class NamesField(ListField):
+    """Names from a known set, for which one string with commas will do too."""
+
+    def to_internal_value(self, data: Any) -> list[Any]:
+        data = unquoted(data)
+        if isinstance(data, str):
+            data = [name for name in re.split(r"[,\s]+", data) if name]
+        return super().to_internal_value(data)
+
+
 @extend_schema_field(
     {
         "oneOf": [
@@ -60,20 +88,21 @@ class IdField(StringField):
         ]
     }
 )
-class AddressesField(serializers.ListField):
+class AddressesField(ListField):
     """One address, or a list of them. A string is one element, whatever commas it holds."""
 
     child = StringField()
 
     def to_internal_value(self, data: Any) -> list[str]:
-        found: list[str] = super().to_internal_value([data] if isinstance(data, str) else data)
-        return found
+        data = unquoted(data)
+        return super().to_internal_value([data] if isinstance(data, str) else data)
 
 
 class TagsField(serializers.DictField):
     child = StringField()
 
     def to_internal_value(self, data: Any) -> dict[str, str]:
+        data = unquoted(data)
         if isinstance(data, dict):
             names = serializers.ListField(child=StringField(allow_blank=False))
             names.run_validation(list(data))
@@ -147,7 +176,7 @@ class ContentRequest(serializers.Serializer[Any]):
     html = StringField(required=False)
     cc = AddressesField(required=False, max_length=MAX_RECIPIENTS)
     bcc = AddressesField(required=False, max_length=MAX_RECIPIENTS)
-    attachments = serializers.ListField(child=AttachmentRequest(), required=False, max_length=MAX_FILES)
+    attachments = ListField(child=AttachmentRequest(), required=False, max_length=MAX_FILES)
     idempotency_key = StringField(required=False, max_length=255)
     context = RunContext(required=False)  # type: ignore[assignment]
 

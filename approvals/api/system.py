@@ -48,7 +48,7 @@ class SignUpView(View):
     authentication_classes = []
     permission_classes = [AllowAny]
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request, **_: Any) -> Response:
         raise NotFound("Sign-up is off here: whoever runs this Counterseal makes keys, in the dashboard.")
 
     get = post

@@ -29,18 +29,18 @@ class IdConverter(StringConverter):
     regex = r"[A-Za-z0-9_.:-]{1,200}"
 
 
-class TagConverter(StringConverter):
-    regex = r"[^/\x00]{1,200}"
+class TextConverter(StringConverter):
+    """The rest of the path, slashes too: escaping them or not comes to the same here."""
 
-
-register_converter(IdConverter, "id")
+    regex = r"[^\x00]{1,320}"
 
 
 class FileNameConverter(StringConverter):
     regex = r"[^/\x00]{1,255}"
 
 
-register_converter(TagConverter, "tag")
+register_converter(IdConverter, "id")
+register_converter(TextConverter, "text")
 register_converter(FileNameConverter, "file")
 
 MAILBOX = "v1/mailboxes/<id:mailbox_id>"
@@ -57,7 +57,7 @@ urlpatterns = [
     path(f"{MAILBOX}/request-upgrade", mailboxes.RequestUpgradeView.as_view()),
     path(f"{MAILBOX}/upgrade", mailboxes.UpgradeView.as_view()),
     path(f"{MAILBOX}/allowlist", mailboxes.AllowlistView.as_view()),
-    path(f"{MAILBOX}/allowlist/<id:entry_id>", mailboxes.AllowlistEntryView.as_view()),
+    path(f"{MAILBOX}/allowlist/<text:entry>", mailboxes.AllowlistEntryView.as_view()),
     path(f"{MAILBOX}/send", sending.SendView.as_view()),
     path(f"{MAILBOX}/reply/<id:email_id>", sending.ReplyView.as_view()),
     path(f"{MAILBOX}/emails", emails.EmailsView.as_view()),
@@ -67,7 +67,7 @@ urlpatterns = [
     path(f"{EMAIL}/attachments/<file:name>", attachments.AttachmentView.as_view()),
     path(f"{EMAIL}/attachments/<file:name>/url", attachments.AttachmentUrlView.as_view()),
     path(f"{EMAIL}/tags", emails.TagsView.as_view()),
-    path(f"{EMAIL}/tags/<tag:tag>", emails.TagView.as_view()),
+    path(f"{EMAIL}/tags/<text:tag>", emails.TagView.as_view()),
     path(f"{MAILBOX}/threads/<id:thread_id>", emails.ThreadView.as_view()),
     path("v1/messages/<id:message_id>", messages.message),
     path("v1/send", flat.FlatSendView.as_view()),
@@ -83,6 +83,9 @@ urlpatterns = [
     path("v1/account/challenge", system.SignUpView.as_view()),
     path("v1/account/resend-confirmation", system.SignUpView.as_view()),
     path("v1/confirm", system.SignUpView.as_view()),
+    path("v1/slug-check/<text:slug>", system.SignUpView.as_view()),
+    path("v1/billing/pricing-checkout", system.SignUpView.as_view()),
+    path("v1/billing/session-key", system.SignUpView.as_view()),
     path("v1/billing/<id:what>", system.BillingView.as_view()),
     path("v1/account", account.AccountView.as_view()),
     path("v1/usage", account.UsageView.as_view()),
@@ -92,7 +95,7 @@ urlpatterns = [
     path("v1/contacts", contacts.ContactsView.as_view()),
     path("v1/contacts/<id:contact_id>", contacts.ContactView.as_view()),
     path("v1/suppression", contacts.SuppressionsView.as_view()),
-    path("v1/suppression/<tag:address>", contacts.SuppressionView.as_view()),
+    path("v1/suppression/<text:address>", contacts.SuppressionView.as_view()),
     path(f"{MAILBOX}/webhooks", webhooks.MailboxWebhooksView.as_view()),
     path("v1/webhooks", webhooks.WebhooksView.as_view()),
     path("v1/webhooks/<id:webhook_id>", webhooks.WebhookView.as_view()),

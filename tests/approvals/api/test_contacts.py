@@ -24,7 +24,7 @@ def test_a_contact_is_kept_found_and_removed(agent: Caller) -> None:
         assert [one["name"] for one in found["contacts"]] == ["Zed"]
         assert found["items"] == found["contacts"]
     assert agent.get("/v1/contacts?q=nobody").json()["contacts"] == []
-    assert agent.delete(f"/v1/contacts/{kept.json()['id']}").json() == {"status": "deleted"}
+    assert agent.delete(f"/v1/contacts/{kept.json()['id']}").json() == {"status": "deleted", "deleted": True}
     assert not Contact.objects.exists()
     assert set(Event.objects.values_list("action", flat=True)) == {"contact.added", "contact.removed"}
 

@@ -222,7 +222,7 @@ def test_tags_are_merged_and_deleted(agent: Caller, stranger: Caller, path: str,
     assert agent.put(tags, {"tags": {"topic": "refund"}}).json() == {
         "tags": {"vip": "yes", "topic": "refund"}
     }
-    assert agent.delete(f"{tags}/vip").json() == {"tags": {"topic": "refund"}}
+    assert agent.delete(f"{tags}/vip").json() == {"deleted": True, "tags": {"topic": "refund"}}
     assert agent.get(tags).json() == {"tags": {"topic": "refund"}}
     assert stranger.get(tags).status_code == 404
     assert stranger.put(tags, {"tags": {"a": "b"}}).status_code == 404

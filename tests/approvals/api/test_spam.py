@@ -10,7 +10,7 @@ from mailboxes.models import Email, Mailbox
 from tests.approvals.api.caller import Caller, arrived, held
 
 
-@pytest.mark.parametrize("status", ["unread", "read"])
+@pytest.mark.parametrize("status", ["unread", "read", "spam_flagged"])
 def test_spam_is_put_away_listed_when_asked_for_and_taken_back(
     agent: Caller, mailbox: Mailbox, status: str
 ) -> None:
@@ -18,13 +18,16 @@ def test_spam_is_put_away_listed_when_asked_for_and_taken_back(
     Email.objects.update(inbound_status=status)
     path = f"/v1/emails/{email.pk}"
     for _ in range(2):
-        assert agent.post(f"{path}/report-spam").json() == {"id": email.pk, "status": "spam_flagged"}
+        told = agent.post(f"{path}/report-spam").json()
+        assert told == {"id": email.pk, "status": "spam_quarantined", "user_label": "spam"}
     assert agent.get(f"/v1/mailboxes/{mailbox.pk}/emails").json()["emails"] == []
-    spam = agent.get("/v1/emails?status=spam_flagged").json()
-    assert [one["id"] for one in spam["emails"]] == [email.pk]
+    for query in ("", "?status=spam_quarantined"):
+        spam = agent.get(f"/v1/emails{query}").json()
+        assert [one["id"] for one in spam["emails"]] == [email.pk]
     for _ in range(2):
         assert agent.post(f"{path}/not-spam").json()["status"] == "unread"
-    assert len(agent.get("/v1/emails").json()["emails"]) == 1
+    assert agent.get("/v1/emails").json()["emails"] == []
+    assert len(agent.get("/v1/emails?status=unread").json()["emails"]) == 1
     actions = list(Event.objects.order_by("seq").values_list("action", flat=True))
     assert actions[-2:] == ["email.called_spam", "email.called_no_spam"]
 
