@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from django.db import IntegrityError, transaction
 
 from approvals.errors import Conflict, Invalid
-from approvals.models import KeyMailbox, MailboxAssistant, OperatorRequest
+from approvals.models import KeyMailbox, MailboxAssistant, OperatorRequest, User
 from approvals.operator_requests import done_or_asked
 from approvals.permissions import check_scope
 from assistants.models import ApiKey, Scope
@@ -73,7 +73,13 @@ def _create_first(wanted: Wanted, key: ApiKey) -> Mailbox | None:
         return _create(wanted, key, made_first=True)
 
 
-def _create(wanted: Wanted, key: ApiKey, *, made_first: bool = False) -> Mailbox:
+def create_for(key: ApiKey, wanted: Wanted, *, by: User) -> Mailbox:
+    """What the key asked for, made by an administrator."""
+    with transaction.atomic():
+        return _create(wanted, key, by=by)
+
+
+def _create(wanted: Wanted, key: ApiKey, *, made_first: bool = False, by: User | None = None) -> Mailbox:
     """It joins the key's mailboxes and its assistant's."""
     try:
         with transaction.atomic():
@@ -83,9 +89,8 @@ def _create(wanted: Wanted, key: ApiKey, *, made_first: bool = False) -> Mailbox
     KeyMailbox.objects.create(key=key, mailbox=mailbox, made_first=made_first)
     if key.assistant:
         MailboxAssistant.objects.create(assistant=key.assistant, mailbox=mailbox)
-    log.record(
-        Entry(Event.Action.MAILBOX_CREATED, Subject(mailbox_id=mailbox.pk), asdict(wanted)), by=key.actor
-    )
+    made = Entry(Event.Action.MAILBOX_CREATED, Subject(mailbox_id=mailbox.pk), asdict(wanted))
+    log.record(made, by=(by or key).actor)
     return mailbox
 
 

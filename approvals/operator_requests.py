@@ -13,7 +13,8 @@ from django.utils import timezone
 
 from approvals import outbox
 from approvals.errors import Conflict, NotPermitted
-from approvals.models import OperatorRequest, OutboxEntry
+from approvals.models import OperatorRequest, OutboxEntry, User
+from approvals.models.requests import MAX_ATTEMPTS
 from assistants.models import ApiKey
 from audit import log
 from audit.log import Entry, Subject
@@ -21,7 +22,6 @@ from audit.models import Event
 from audit.secrets import decrypt, encrypt
 
 CODE_LIFETIME = timedelta(hours=24)
-MAX_ATTEMPTS = 5
 MAX_OPEN_REQUESTS = 10
 # no letter or digit that is read for another
 ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
@@ -48,17 +48,21 @@ def redeem(request: OperatorRequest | None, code: str, do: Callable[[], Made]) -
     if request is None:
         raise NotPermitted("No such request is open; ask without a code first.", "no_open_request")
     # counted before the comparison, and by the database, so that parallel guesses are counted too
-    counted = OperatorRequest.objects.filter(pk=request.pk, attempts__lt=MAX_ATTEMPTS, used_at=None)
+    counted = OperatorRequest.objects.filter(
+        pk=request.pk, attempts__lt=MAX_ATTEMPTS, used_at=None, refused_at=None
+    )
     if not counted.update(attempts=F("attempts") + 1) or not matches(request, code):
         raise NotPermitted("This is not the code that the administrator was shown.", "wrong_approval_code")
     with transaction.atomic():
-        if not OperatorRequest.objects.filter(pk=request.pk, used_at=None).update(used_at=timezone.now()):
+        unused = OperatorRequest.objects.filter(pk=request.pk, used_at=None, refused_at=None)
+        if not unused.update(used_at=timezone.now()):
             raise NotPermitted("This code has been used.", "wrong_approval_code")
         return do()
 
 
 def ask(action: Action, params: Mapping[str, Any], *, by: ApiKey) -> OperatorRequest:
-    """Asking again for the same finds the request that is open already."""
+    """Asking again for the same finds the request that is open already, or hears what a person said."""
+    check_undecided(action, params, by=by)
     requests = list(open_requests(action).filter(key=by))
     if same := next((request for request in requests if request.params == params), None):
         return same
@@ -67,6 +71,31 @@ def ask(action: Action, params: Mapping[str, Any], *, by: ApiKey) -> OperatorReq
             "Too many requests of this key wait for an administrator already.", "too_many_requests"
         )
     return new(action, params, by=by)
+
+
+def check_undecided(action: Action, params: Mapping[str, Any], *, by: ApiKey) -> None:
+    """Whoever was answered is not asked the same again for as long as the request would have been open."""
+    answered = OperatorRequest.objects.filter(key=by, action=action, expires_at__gt=timezone.now())
+    answered = answered.exclude(decided_by=None).order_by("-pk")
+    same = next((request for request in answered if request.params == params), None)
+    if same is None:
+        return
+    again = f"The same can be asked again after {same.expires_at:%Y-%m-%d %H:%M} UTC."
+    if same.refused_at:
+        why = f": {same.reason}" if same.reason else ""
+        raise NotPermitted(f"An administrator refused this{why}. {again}", "refused_by_administrator")
+    raise Conflict(f"An administrator has let this happen already. {again}", "done_already")
+
+
+def close(request: OperatorRequest, *, by: User, reason: str = "", refused: bool = False) -> None:
+    """In the transaction of what follows from it. The UPDATE decides who answered."""
+    now = timezone.now()
+    values = {"refused_at" if refused else "used_at": now, "decided_by": by, "reason": reason}
+    unanswered = OperatorRequest.objects.filter(
+        pk=request.pk, used_at=None, refused_at=None, expires_at__gt=now, attempts__lt=MAX_ATTEMPTS
+    )
+    if request.key.revoked_at or not unanswered.update(**values):
+        raise Conflict("This request is closed: it was answered, or its time is over.", "request_closed")
 
 
 def new(action: Action, params: Mapping[str, Any], *, by: ApiKey) -> OperatorRequest:
@@ -88,16 +117,18 @@ def new(action: Action, params: Mapping[str, Any], *, by: ApiKey) -> OperatorReq
 
 
 def open_requests(action: Action) -> QuerySet[OperatorRequest]:
-    usable = OperatorRequest.objects.filter(used_at=None, expires_at__gt=timezone.now())
-    return usable.filter(action=action, attempts__lt=MAX_ATTEMPTS).order_by("-pk")
+    return OperatorRequest.objects.open(timezone.now()).filter(action=action).order_by("-pk")
+
+
+def is_open(request: OperatorRequest) -> bool:
+    """By the row at hand, whose key was fetched with it."""
+    answered = request.used_at or request.refused_at or request.key.revoked_at
+    return not answered and request.expires_at > timezone.now() and request.attempts < MAX_ATTEMPTS
 
 
 def open_code(request: OperatorRequest) -> str:
     """For the administrator's eyes; "" once it can no longer be used."""
-    usable = (
-        request.used_at is None and request.expires_at > timezone.now() and request.attempts < MAX_ATTEMPTS
-    )
-    return decrypt(request.code_encrypted) if usable else ""
+    return decrypt(request.code_encrypted) if is_open(request) else ""
 
 
 def matches(request: OperatorRequest, code: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 
 from django.db import transaction
@@ -9,7 +10,7 @@ from django.utils import timezone
 
 from approvals import operator_requests
 from approvals.actions.oversight import change_mode
-from approvals.errors import DomainError, Invalid, NotFound
+from approvals.errors import Conflict, DomainError, Invalid, NotFound
 from approvals.models import OperatorRequest
 from approvals.permissions import check_administer, check_reach, check_scope
 from assistants.models import ApiKey, Scope
@@ -39,6 +40,13 @@ def ask(mailbox: Mailbox, target: str, *, by: ApiKey) -> OperatorRequest:
     if not OversightMode(mailbox.oversight_mode).is_stricter_than(target):
         message = f"{mailbox.address} is in {mailbox.oversight_mode}, which is not stricter than {target}."
         raise Invalid([{"field": "target_mode", "code": "not_looser", "message": message}])
+    params = {
+        "mailbox_id": mailbox.pk,
+        "address": mailbox.address,
+        "from": mailbox.oversight_mode,
+        "to": target,
+    }
+    _check_not_refused(params, by)
     now = timezone.now()
     with transaction.atomic():
         # the lock makes the count exact where two ask at once
@@ -49,13 +57,13 @@ def ask(mailbox: Mailbox, target: str, *, by: ApiKey) -> OperatorRequest:
         times = list(asked.order_by("created_at").values_list("created_at", flat=True))
         if len(times) >= MOST_IN_AN_HOUR:
             raise TooOften(max(1, int((times[0] + AN_HOUR - now).total_seconds())))
-        params = {
-            "mailbox_id": mailbox.pk,
-            "address": mailbox.address,
-            "from": mailbox.oversight_mode,
-            "to": target,
-        }
         return operator_requests.new(Action.UPGRADE_MODE, params, by=by)
+
+
+def _check_not_refused(params: dict[str, str], by: ApiKey) -> None:
+    """What was granted is in force, or was taken back since; then it may be asked for anew."""
+    with suppress(Conflict):
+        operator_requests.check_undecided(Action.UPGRADE_MODE, params, by=by)
 
 
 def apply(mailbox: Mailbox, code: str, *, by: ApiKey) -> None:

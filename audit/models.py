@@ -104,6 +104,7 @@ class Event(models.Model):
         WEBHOOK_DELETED = "webhook.deleted"
         WEBHOOK_STOPPED = "webhook.stopped"
         APPROVAL_REQUESTED = "approval.requested"
+        APPROVAL_REFUSED = "approval.refused"
         PERSON_CREATED = "person.created"
         PERSON_CHANGED = "person.changed"
         PERSON_SIGNED_IN = "person.signed_in"

@@ -30,9 +30,18 @@ SHORTEST_SECRET = 16  # characters
 
 
 def create_endpoint(
-    url: str, events: Sequence[str], mailbox: Mailbox | None, *, secret: str = "", by: User | ApiKey
+    url: str,
+    events: Sequence[str],
+    mailbox: Mailbox | None,
+    *,
+    secret: str = "",
+    key: ApiKey | None = None,
+    by: User | ApiKey,
 ) -> tuple[WebhookEndpoint, str]:
-    """The endpoint and its secret, which is shown this once. Without a mailbox: for all that `by` reaches."""
+    """The endpoint and its secret, which is shown this once. Without a mailbox: for all that its key reaches.
+
+    `key`: for whom a person makes it, if somebody asked.
+    """
     _check(by, mailbox)
     url, events = checked(url, events)
     secret = _checked_secret(secret)
@@ -43,7 +52,7 @@ def create_endpoint(
             url=url,
             events=events,
             mailbox=mailbox,
-            key=by if isinstance(by, ApiKey) else None,
+            key=by if isinstance(by, ApiKey) else key,
             secret_encrypted=encrypt(secret),
         )
         _record(Event.Action.WEBHOOK_CREATED, endpoint, by, events=events)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 
+from approvals.models.people import User
 from assistants.models import ApiKey
 from audit.ids import new_id
 from mailboxes.models import Email
@@ -34,8 +36,26 @@ class IdempotencyKey(models.Model):
         return f"{self.kind} {self.value}"
 
 
+MAX_ATTEMPTS = 5
+
+
+class OperatorRequestQuerySet(models.QuerySet["OperatorRequest"]):
+    def open(self, now: Any) -> Self:
+        usable = self.filter(used_at=None, refused_at=None, expires_at__gt=now, attempts__lt=MAX_ATTEMPTS)
+        return usable.filter(key__revoked_at=None)
+
+    def visible_to(self, person: Any) -> Self:
+        """Of keys within reach, unless it is about a mailbox that is not."""
+        if person.all_mailboxes:
+            return self
+        near = ApiKey.objects.visible_to(person).values("pk")
+        mailboxes = list(person.memberships.values_list("mailbox_id", flat=True))
+        about = Q(params__mailbox_id__in=mailboxes) | ~Q(params__has_key="mailbox_id")
+        return self.filter(about, key__in=near)
+
+
 class OperatorRequest(models.Model):
-    """Something a key asked for that a person must let happen, by relaying a one-time code."""
+    """Something a key asked for that a person must let happen: by relaying a one-time code, or at once."""
 
     class Action(models.TextChoices):
         CREATE_MAILBOX = "create_mailbox"
@@ -59,6 +79,21 @@ class OperatorRequest(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField()
     used_at = models.DateTimeField(null=True)
+    refused_at = models.DateTimeField(null=True)
+    # the administrator who let it happen or refused it in the dashboard; nobody where a code was relayed
+    decided_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
+    reason = models.CharField(max_length=500, blank=True)
+
+    objects = OperatorRequestQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["expires_at"],
+                condition=Q(used_at__isnull=True, refused_at__isnull=True),
+                name="request_open",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.action} {self.id}"

@@ -1,18 +1,17 @@
-"""Assistants, their keys, and what keys ask of administrators."""
+"""Assistants, with their keys and where their runs are served."""
 
 from __future__ import annotations
 
-from django.core.exceptions import PermissionDenied
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import Prefetch, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from approvals import actions, operator_requests, permissions
+from approvals import actions, permissions
 from approvals.forms import AssistantConnectionForm
-from approvals.models import KeyMailbox, MailboxAssistant, OperatorRequest, User
+from approvals.models import KeyMailbox, MailboxAssistant, User
 from approvals.views.http import Request, attempt, complain, page
 from assistants.models import ApiKey, Assistant, Connection, Integration
 from mailboxes.models import Mailbox
@@ -69,15 +68,3 @@ def _keys_of(owner: Assistant, viewer: User) -> QuerySet[ApiKey]:
     links = KeyMailbox.objects.filter(viewer.mailbox_reach("mailbox")).select_related("mailbox")
     keys = ApiKey.objects.filter(assistant=owner).select_related("assistant").order_by("revoked_at", "-pk")
     return keys.prefetch_related(Prefetch("mailbox_links", links))
-
-
-@require_safe
-def requests(request: Request) -> HttpResponse:
-    """What keys asked for. The code is for an administrator to pass on, or not."""
-    if not request.user.is_administrator:
-        raise PermissionDenied("Requests and their codes are for administrators.")
-    asked = OperatorRequest.objects.select_related("key__assistant", "key__integration").order_by("-pk")
-    if not request.user.all_mailboxes:
-        asked = asked.filter(Q(request.user.mailbox_reach("key__mailbox_links__mailbox"))).distinct()
-    found = [(one, operator_requests.open_code(one)) for one in asked[:50]]
-    return page(request, "approvals/requests.html", "requests", requests=found)

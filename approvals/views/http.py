@@ -67,6 +67,24 @@ def administrators_only(request: Request) -> None:
         raise PermissionDenied("This takes the administrator role, which you do not have.")
 
 
+def confirm(
+    request: Request, title: str, consequence: str, button: str, back: str, *, here: str = ""
+) -> HttpResponse | None:
+    """A page that asks once more, and posts the same again; None when it was asked and answered."""
+    if request.POST.get("confirmed"):
+        return None
+    kept = [(name, value) for name, values in request.POST.lists() for value in values]
+    kept = [(name, value) for name, value in kept if name != "csrfmiddlewaretoken"]
+    asked: dict[str, Any] = {
+        "title": title,
+        "consequence": consequence,
+        "button": button,
+        "back": back,
+        "kept": kept,
+    }
+    return page(request, "approvals/confirm.html", here, kept=kept, **asked)
+
+
 def attempt(request: Request, act: Callable[[], object], done: str, url: str) -> HttpResponse:
     """One domain call, then back to the page, which says what became of it."""
     try:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db.models import QuerySet
+from django.utils import timezone
 
-from approvals.models import OutboundMessage
+from approvals.models import OperatorRequest, OutboundMessage
 from approvals.states import Status
 from assistants.models import Run
 from mailboxes.models import Email
@@ -53,11 +54,15 @@ class Rail:
         return [("", self._work()), ("Records", self._records()), ("Set up", self._set_up())]
 
     def _work(self) -> list[Place]:
-        return [
+        places = [
             self._place("queue", "Queue", self._messages(WAITING)),
             self._place("scheduled", "On their way", self._messages(ON_THEIR_WAY)),
             self._place("attention", "Needs attention", self._messages(IN_DOUBT), warns=True),
         ]
+        if self.user.is_administrator:
+            asked = OperatorRequest.objects.visible_to(self.user).open(timezone.now())
+            places.append(self._place("requests", "Requests", bounded_count(asked), warns=True))
+        return places
 
     def _records(self) -> list[Place]:
         held = Email.objects.visible_to(self.user).filter(inbound_status=Email.InboundStatus.PENDING)
@@ -78,7 +83,6 @@ class Rail:
         if self.user.is_administrator:
             places.append(self._place("keys", "Keys"))
             places.append(self._place("webhooks", "Webhooks"))
-            places.append(self._place("requests", "Requests"))
         if self.user.is_administrator and self.user.all_mailboxes:
             places.insert(2, self._place("connections", "Connections"))
         return places

@@ -40,7 +40,7 @@ def all_webhooks(request: Request) -> HttpResponse:
             forbidden(error)
             form.add_error(None, error.sentence)
         else:
-            return _one(request, endpoint, secret=secret)
+            return one(request, endpoint, secret=secret)
     rows = newest_first(found, request.GET)
     return page(
         request,
@@ -59,10 +59,10 @@ def _boxes(request: Request) -> QuerySet[Mailbox]:
 
 @require_safe
 def webhook(request: Request, pk: str) -> HttpResponse:
-    return _one(request, get_object_or_404(_found(request), pk=pk))
+    return one(request, get_object_or_404(_found(request), pk=pk))
 
 
-def _one(request: Request, endpoint: WebhookEndpoint, *, secret: str = "") -> HttpResponse:
+def one(request: Request, endpoint: WebhookEndpoint, *, secret: str = "") -> HttpResponse:
     tries = Prefetch("tries", WebhookAttempt.objects.order_by("-pk"))
     deliveries = WebhookDelivery.objects.filter(endpoint=endpoint).prefetch_related(tries)
     context: dict[str, Any] = {"webhook": endpoint, "secret": secret, "events": webhooks.EVENTS.items()}
@@ -106,7 +106,7 @@ def rotate(request: Request, pk: str) -> HttpResponse:
     except DomainError as error:
         forbidden(error)
         raise
-    return _one(request, endpoint, secret=secret)
+    return one(request, endpoint, secret=secret)
 
 
 @require_POST

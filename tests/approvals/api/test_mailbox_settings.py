@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from approvals import operator_requests
 from approvals.models import OperatorRequest, OutboundMessage
+from approvals.models.requests import MAX_ATTEMPTS
 from approvals.operator_requests import open_code
 from approvals.states import Status
 from assistants.models import ApiKey
@@ -179,7 +179,7 @@ class TestTheLadder:
     ) -> None:
         agent.post(f"{path}/request-upgrade", {"target_mode": "autonomous"})
         code = newest_code()
-        for _ in range(operator_requests.MAX_ATTEMPTS):
+        for _ in range(MAX_ATTEMPTS):
             assert manager.post(f"{path}/upgrade", {"code": "AAA-AAA"}).status_code == 403
         assert manager.post(f"{path}/upgrade", {"code": code}).status_code == 404
 

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from approvals import operator_requests
 from approvals.models import OperatorRequest
+from approvals.models.requests import MAX_ATTEMPTS
 from assistants.models import ApiKey, Assistant
 from audit.models import Event
 from mailboxes.models import Mailbox
@@ -104,7 +105,7 @@ def test_a_code_is_for_what_was_asked_and_nothing_else(manager: Caller, waiting:
 
 def test_five_wrong_codes_close_the_request(manager: Caller, waiting: OperatorRequest) -> None:
     code = operator_requests.open_code(waiting)
-    for _ in range(operator_requests.MAX_ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         response = manager.post("/v1/mailboxes", {"address": "second@acme.test", "approval_code": "AAA-AAA"})
         assert (response.status_code, response.json()["code"]) == (403, "wrong_approval_code")
     late = manager.post("/v1/mailboxes", {"address": "second@acme.test", "approval_code": code})

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 from django.test import Client
-from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from approvals import mailbox_requests, operator_requests
-from approvals.mailbox_requests import Wanted
-from approvals.models import OperatorRequest, User
+from approvals.models import User
 from assistants.models import Assistant
 from mailboxes.models import Account, AllowlistEntry, Mailbox
 from tests.approvals.views.conftest import at_browser
@@ -108,38 +103,6 @@ def test_the_allowlist_is_edited_by_administrators(ada: Client, rita: Client, ma
     assert rita.post(f"{path}/{entry.pk}/remove").status_code == 403
     assert "is reviewed again" in press(ada, f"{path}/{entry.pk}/remove")
     assert not AllowlistEntry.objects.exists()
-
-
-def a_request(mailbox: Mailbox) -> OperatorRequest:
-    """For the second mailbox of a key: the first is made at once."""
-    owner = an_assistant(scopes=["admin"], mailboxes=[mailbox])
-    key = a_key(owner, scopes=["admin"], mailboxes=[mailbox])
-    mailbox_requests.create_by_key(Wanted("first@acme.test"), by=key)
-    asked = mailbox_requests.create_by_key(Wanted("returns@acme.test"), by=key)
-    assert isinstance(asked, OperatorRequest)
-    return asked
-
-
-def test_codes_stand_before_administrators_only(
-    ada: Client, rita: Client, otto: Client, mailbox: Mailbox
-) -> None:
-    asked = a_request(mailbox)
-    code = operator_requests.open_code(asked)
-    page = shown(ada, "/requests")
-    assert "returns@acme.test" in page
-    assert code in page
-    for client in (rita, otto):
-        assert client.get("/requests").status_code == 403
-    OperatorRequest.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
-    assert code not in shown(ada, "/requests")
-
-
-def test_an_administrator_of_some_mailboxes_sees_their_requests_only(mailbox: Mailbox) -> None:
-    a_request(mailbox)
-    near = at_browser(a_person("near@acme.test", "administrator", mailboxes=[mailbox]))
-    far = at_browser(a_person("far@acme.test", "administrator", mailboxes=[a_mailbox()]))
-    assert "returns@acme.test" in shown(near, "/requests")
-    assert "returns@acme.test" not in shown(far, "/requests")
 
 
 def test_people_are_listed_with_roles_and_reach(rita: Client, mailbox: Mailbox) -> None:
