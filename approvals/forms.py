@@ -53,11 +53,6 @@ class ModeForm(forms.Form):
     mode = forms.ChoiceField(choices=OversightMode.choices)
 
 
-class AllowlistForm(forms.Form):
-    pattern = forms.CharField(max_length=320, label="Address or *@domain")
-    note = forms.CharField(required=False, max_length=200)
-
-
 class WebhookEventsForm(forms.Form):
     events = forms.MultipleChoiceField(choices=[(name, name) for name in webhooks.EVENTS])
 

@@ -126,3 +126,38 @@ class NewKeyForm(KeyForm):
 
 def _with_scopes(assistant: Assistant) -> str:
     return f"{assistant} ({', '.join(assistant.scopes) or 'may nothing'})"
+
+
+class ContactForm(forms.Form):
+    name = forms.CharField(max_length=200, label="Name", required=False)
+    tags = forms.CharField(max_length=1000, label="Tags", required=False)
+
+    def clean_tags(self) -> list[str]:
+        typed = [tag.strip() for tag in str(self.cleaned_data["tags"]).split(",")]
+        return list(dict.fromkeys(tag for tag in typed if tag))
+
+
+class NewContactForm(ContactForm):
+    owner = forms.ChoiceField(label="In the address book of")
+    email = forms.CharField(max_length=320, label="Address")
+
+    field_order = ("owner", "email", "name", "tags")
+
+    def __init__(self, *args: Any, owners: dict[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["owner"].choices = list(owners.items())  # type: ignore[attr-defined]
+
+
+class SuppressionForm(forms.Form):
+    address = forms.CharField(max_length=320, label="Address")
+    reason = forms.CharField(max_length=200, label="Why")
+
+
+class AllowForm(forms.Form):
+    mailbox = forms.ModelChoiceField(Mailbox.objects.none(), label="Mail from", empty_label=None)
+    pattern = forms.CharField(max_length=320, label="To")
+    note = forms.CharField(max_length=200, label="Note", required=False)
+
+    def __init__(self, *args: Any, mailboxes: QuerySet[Mailbox], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["mailbox"].queryset = mailboxes  # type: ignore[attr-defined]

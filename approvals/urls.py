@@ -7,10 +7,12 @@ from django.urls import URLPattern, path
 
 from approvals.api.attachments import signed
 from approvals.views import (
+    allowlist,
     assistants,
     audit_event,
     caught,
     connections,
+    contacts,
     decisions,
     events,
     frames,
@@ -22,6 +24,7 @@ from approvals.views import (
     requests,
     run_acts,
     runs,
+    suppression,
     webhooks,
 )
 
@@ -63,11 +66,18 @@ urlpatterns: list[URLPattern] = [
     path("mailboxes/<str:pk>/inbound", mailboxes.set_inbound, name="set_inbound"),
     path("mailboxes/<str:pk>/hold", mailboxes.hold, name="hold"),
     path("mailboxes/<str:pk>/lift-hold", mailboxes.lift_hold, name="lift_hold"),
-    path("mailboxes/<str:pk>/allowlist", mailboxes.allow, name="allow"),
-    path("mailboxes/<str:pk>/allowlist/<str:entry>/remove", mailboxes.disallow, name="disallow"),
+    path("mailboxes/<str:pk>/allowlist", allowlist.allow, name="allow"),
+    path("mailboxes/<str:pk>/allowlist/<str:entry>/remove", allowlist.disallow, name="disallow"),
     path("assistants", assistants.assistants, name="assistants"),
     path("assistants/<str:pk>", assistants.assistant, name="assistant"),
     path("assistants/<str:pk>/connection", assistants.choose_connection, name="choose_connection"),
+    path("contacts", contacts.contacts, name="contacts"),
+    path("contacts/new", contacts.new, name="new_contact"),
+    path("contacts/<str:pk>", contacts.contact, name="contact"),
+    path("contacts/<str:pk>/remove", contacts.remove, name="remove_contact"),
+    path("suppression", suppression.suppression, name="suppression"),
+    path("suppression/<str:pk>/lift", suppression.lift, name="unsuppress"),
+    path("allowlist", allowlist.allowlist, name="allowlist"),
     path("keys", keys.keys, name="keys"),
     path("keys/new", keys.new, name="new_key"),
     path("keys/<str:pk>", keys.key, name="key"),

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from django.db import transaction
 
-from approvals.errors import Invalid
+from approvals.errors import Invalid, NotPermitted
 from approvals.models import User
 from approvals.permissions import check_administer, check_scope
-from assistants.models import ApiKey, Scope
+from assistants.models import ApiKey, Assistant, Scope
 from audit import log
 from audit.log import Entry
 from audit.models import Event
@@ -22,7 +22,7 @@ def keep_contact(
     owner: str, email: str, *, name: str = "", tags: Sequence[str] = (), by: User | ApiKey
 ) -> Contact:
     """Add it to the address book of `owner`; one with this address gets the new name and tags."""
-    _check(by)
+    _check(by, owner)
     try:
         address, name = normalize_address(email), headers.clean(name)
     except ValueError as error:
@@ -36,15 +36,18 @@ def keep_contact(
 
 
 def remove_contact(contact: Contact, *, by: User | ApiKey) -> None:
-    _check(by)
+    _check(by, contact.owner)
     with transaction.atomic():
         if Contact.objects.filter(pk=contact.pk).delete()[0]:
             details = {"contact": contact.pk, "email": contact.email}
             log.record(Entry(Event.Action.CONTACT_REMOVED, payload=details), by=by.actor)
 
 
-def _check(by: User | ApiKey) -> None:
+def _check(by: User | ApiKey, owner: str) -> None:
+    """Who administers some mailboxes keeps the address books of the assistants that work there."""
     if isinstance(by, ApiKey):
-        check_scope(by, Scope.SEND)
-    else:
-        check_administer(by)
+        return check_scope(by, Scope.SEND)
+    if by.all_mailboxes or not by.is_administrator:
+        return check_administer(by)
+    if not Assistant.objects.visible_to(by).filter(pk=owner).exists():
+        raise NotPermitted("This address book belongs to nobody who works in your mailboxes.")

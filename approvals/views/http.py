@@ -82,7 +82,7 @@ def confirm(
         "back": back,
         "kept": kept,
     }
-    return page(request, "approvals/confirm.html", here, kept=kept, **asked)
+    return page(request, "approvals/confirm.html", here, **asked)
 
 
 def attempt(request: Request, act: Callable[[], object], done: str, url: str) -> HttpResponse:

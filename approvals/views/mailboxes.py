@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from approvals import actions, permissions
-from approvals.forms import AllowlistForm, InboundForm, ModeForm, ReasonForm
+from approvals.forms import InboundForm, ModeForm, ReasonForm
 from approvals.models import MailboxAssistant, OutboundMessage, User
 from approvals.views.http import Request, attempt, complain, page
 from approvals.views.rail import ON_THEIR_WAY, WAITING, bounded_count
@@ -125,21 +125,3 @@ def lift_hold(request: Request, pk: str = "") -> HttpResponse:
     box, url = _box(request, pk) if pk else (None, reverse("mailboxes"))
     done = "The hold is lifted. What was taken back stays in the queue."
     return attempt(request, lambda: actions.lift_hold(box, by=request.user), done, url)
-
-
-@require_POST
-def allow(request: Request, pk: str) -> HttpResponse:
-    box, url = _box(request, pk)
-    form = AllowlistForm(request.POST)
-    wanted = form.cleaned_data if form.is_valid() else {"pattern": "", "note": ""}
-    pattern, note = wanted["pattern"], wanted["note"]
-    done = f"{pattern} skips review in gated_send from now on."
-    return attempt(request, lambda: actions.allow(box, pattern, by=request.user, note=note), done, url)
-
-
-@require_POST
-def disallow(request: Request, pk: str, entry: str) -> HttpResponse:
-    box, url = _box(request, pk)
-    listed = get_object_or_404(box.allowlist.select_related("mailbox"), pk=entry)
-    done = f"{listed.pattern} is reviewed again."
-    return attempt(request, lambda: actions.disallow(listed, by=request.user), done, url)

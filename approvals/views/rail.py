@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 COUNTED = 100
 
+RECIPIENTS = ("contacts", "allowlist", "suppression")
 WAITING = (Status.PENDING,)
 ON_THEIR_WAY = (Status.APPROVED, Status.SCHEDULED, Status.SENDING, Status.DEFERRED)
 IN_DOUBT = (Status.NEEDS_ATTENTION, Status.FAILED)
@@ -79,6 +80,7 @@ class Rail:
             self._place("mailboxes", "Mailboxes"),
             self._place("assistants", "Assistants"),
             self._place("people", "People"),
+            self._recipients(),
         ]
         if self.user.is_administrator:
             places.append(self._place("keys", "Keys"))
@@ -86,6 +88,11 @@ class Rail:
         if self.user.is_administrator and self.user.all_mailboxes:
             places.insert(2, self._place("connections", "Connections"))
         return places
+
+    def _recipients(self) -> Place:
+        """Three pages behind one place; the contacts are for administrators."""
+        label, is_here = "Recipients", self.here in RECIPIENTS
+        return Place("contacts" if self.user.is_administrator else "allowlist", label, is_here=is_here)
 
     def _messages(self, statuses: tuple[Status, ...]) -> str:
         return bounded_count(OutboundMessage.objects.visible_to(self.user).filter(status__in=statuses))

@@ -102,7 +102,7 @@ def test_the_secret_of_what_was_made_is_handed_out_once(
 ) -> None:
     key, secret = granting.grant(a_new_key(program, mailbox), by=administrator)
     assert isinstance(key, ApiKey)
-    assert Caller(**{"Authorization": f"Bearer {secret}"}).get("/v1/mailboxes").status_code == 200
+    assert Caller(Authorization=f"Bearer {secret}").get("/v1/mailboxes").status_code == 200
     endpoint, secret = granting.grant(a_webhook(program, mailbox), by=administrator)
     assert isinstance(endpoint, WebhookEndpoint)
     assert secret.startswith("whsec_")

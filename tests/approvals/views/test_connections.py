@@ -86,7 +86,7 @@ def test_the_list_costs_the_same_however_long(
 ) -> None:
     for _ in range(rows):
         an_assistant(connection=a_connection())
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(10):
         ada.get("/connections")
 
 

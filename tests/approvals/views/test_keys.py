@@ -170,5 +170,5 @@ def test_the_list_costs_the_same_however_long(
 ) -> None:
     for _ in range(rows):
         a_key(assistant, mailboxes=[mailbox])
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(10):
         ada.get("/keys")

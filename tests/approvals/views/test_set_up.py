@@ -96,8 +96,10 @@ def test_everything_is_held_at_once(ada: Client, mailbox: Mailbox) -> None:
 def test_the_allowlist_is_edited_by_administrators(ada: Client, rita: Client, mailbox: Mailbox) -> None:
     path = f"/mailboxes/{mailbox.pk}/allowlist"
     assert rita.post(path, {"pattern": "*@acme.test"}).status_code == 403
-    assert "skips review" in press(ada, path, pattern="*@acme.test")
-    assert "already" in press(ada, path, pattern="*@acme.test")
+    assert "skip review?" in press(ada, path, pattern="*@acme.test")
+    assert not AllowlistEntry.objects.exists()
+    assert "skips review" in press(ada, path, pattern="*@acme.test", confirmed="1")
+    assert "already" in press(ada, path, pattern="*@acme.test", confirmed="1")
     assert "toast error" in press(ada, path, pattern="not an address")
     entry = AllowlistEntry.objects.get()
     assert rita.post(f"{path}/{entry.pk}/remove").status_code == 403
