@@ -13,7 +13,7 @@ from approvals.errors import DomainError, NotPermitted
 from approvals.permissions import check_administer
 from approvals.setup_forms import SuppressionForm, blame
 from approvals.views.http import Request, attempt, confirm, forbidden, newest_first, page, toast
-from mailboxes.models import Suppression
+from mailboxes.models import DeliveryReceipt, Email, Suppression
 
 HERE = "suppression"
 
@@ -41,8 +41,20 @@ def suppression(request: Request) -> HttpResponse:
             toast(request, f"Nothing leaves for {kept.address} from now on.")
             return redirect("suppression")
     listed = newest_first(found.filter(address__icontains=words) if words else found, request.GET)
-    rows = [(kept, None) for kept in listed.rows]
+    causes = _causes([kept.address for kept in listed.rows])
+    rows = [(kept, causes.get(kept.address)) for kept in listed.rows]
     return page(request, "approvals/suppression.html", HERE, page=listed, rows=rows, words=words, form=form)
+
+
+def _causes(addresses: list[str]) -> dict[str, Email]:
+    """The mail that bounced or was complained about, by address; the newest where there are several."""
+    kinds = (DeliveryReceipt.Kind.BOUNCED, DeliveryReceipt.Kind.COMPLAINED)
+    # the correspondents have the index
+    found = DeliveryReceipt.objects.filter(
+        recipient__in=addresses, kind__in=kinds, email__correspondents__address__in=addresses
+    )
+    told = found.select_related("email").order_by("pk").distinct()
+    return {receipt.recipient: receipt.email for receipt in told}
 
 
 @require_POST

@@ -7,14 +7,17 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from approvals import actions
+from approvals.actions.receipts import record_report
 from approvals.models import User
 from assistants.models import ApiKey, Assistant
 from audit.models import Event
 from mailboxes.models import AllowlistEntry, Contact, Mailbox, Suppression
 from tests.approvals.living import a_held_message
+from tests.approvals.test_receipts import bounce, sent
 from tests.approvals.views.conftest import at_browser
 from tests.approvals.views.test_set_up import press, shown
 from tests.factories import a_mailbox, a_person, an_assistant
+from tests.servers import RecordingServer
 
 
 @pytest.fixture
@@ -93,6 +96,16 @@ def test_a_suppressed_address_is_looked_for(ada: Client, administrator: User) ->
     assert "is not suppressed" in shown(ada, "/suppression?q=bob")
 
 
+def test_the_mail_that_bounced_is_linked(
+    ada: Client, reviewer: User, api_key: ApiKey, mailbox: Mailbox, smtp_server: RecordingServer
+) -> None:
+    message = sent(api_key, mailbox, reviewer)
+    record_report(bounce(message), "mailgun")
+    page = shown(ada, "/suppression")
+    assert "550 no such user" in page
+    assert f'href="/messages/{message.pk}"' in page
+
+
 def test_what_is_no_address_is_not_suppressed(ada: Client) -> None:
     page = press(ada, "/suppression", address="nobody", reason="bounced")
     assert 'id="id_address_error"' in page
@@ -168,7 +181,7 @@ def test_the_rest_is_for_administrators(
 
 
 @pytest.mark.parametrize("rows", [1, 3])
-@pytest.mark.parametrize(("path", "queries"), [("/contacts", 11), ("/suppression", 9), ("/allowlist", 13)])
+@pytest.mark.parametrize(("path", "queries"), [("/contacts", 11), ("/suppression", 10), ("/allowlist", 13)])
 def test_the_lists_cost_the_same_however_long(
     ada: Client,
     django_assert_num_queries: DjangoAssertNumQueries,
