@@ -20,11 +20,13 @@ MOST_KEPT = 1000  # bytes of an answer
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# what `is_global` lets through and yet leads inside, or to many
+# all that is routed of IPv6; what lies outside leads inside, by one translation or another
+ROUTED = ipaddress.IPv6Network("2000::/3")
+# what `is_global` lets through and yet stands for an IPv4 address, or for none
 SPECIAL = tuple(
     map(
         ipaddress.ip_network,
-        ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "192.88.99.0/24", "::ffff:0:0/96"),
+        ("2002::/16", "2001::/32", "3fff::/20", "192.0.0.0/24", "192.88.99.0/24"),
     )
 )
 
@@ -42,13 +44,14 @@ class Answer:
 def check_url(url: str) -> None:
     """Raises Forbidden for what can be told without looking the host up."""
     try:
-        parts = urlsplit(url)
+        parts, read = urlsplit(url), httpx.URL(url)
         host, port = parts.hostname, parts.port
-    except ValueError:
+    # the last is the one that says so of a host that has no form in ASCII
+    except (ValueError, httpx.InvalidURL):
         raise Forbidden("This is not a web address.") from None
     if parts.scheme not in ("http", "https") or not host or port == 0:
         raise Forbidden("This is not a web address that begins with https://.")
-    if parts.username is not None or parts.password is not None:
+    if parts.username is not None or parts.password is not None or read.userinfo:
         raise Forbidden("A user and password don't belong into this address.")
     if any(character.isspace() or not character.isprintable() for character in url):
         raise Forbidden("This is not a web address.")
@@ -57,10 +60,11 @@ def check_url(url: str) -> None:
 def post(url: str, body: bytes, headers: dict[str, str], *, timeout: float) -> Answer:
     """Raises Forbidden, or httpx.HTTPError. No redirect is followed: it would be another address."""
     check_url(url)
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-    address = _vetted(host, port, parts.scheme)
-    target = httpx.URL(url).copy_with(host=str(address))
+    # read by one reader from here on: two could differ about the host
+    asked = httpx.URL(url)
+    host, port = asked.raw_host.decode(), asked.port or (443 if asked.scheme == "https" else 80)
+    address = _vetted(host, port, asked.scheme)
+    target = asked.copy_with(host=str(address))
     # the name is checked against the certificate, though we connect to the address
     line = _Line()
     extensions = {"sni_hostname": host, "trace": line.note}
@@ -69,7 +73,7 @@ def post(url: str, body: bytes, headers: dict[str, str], *, timeout: float) -> A
         # the client's own timeout begins anew with every byte that drips in
         watch.within(2 * timeout, line.cut),
     ):
-        named = {**headers, "Host": parts.netloc}
+        named = {**headers, "Host": asked.netloc.decode()}
         request = client.build_request("POST", target, content=body, headers=named, extensions=extensions)
         response = client.send(request, stream=True)
         try:
@@ -130,7 +134,8 @@ def _vetted(host: str, port: int, scheme: str) -> Address:
 
 def _is_public(address: Address) -> bool:
     special = any(address in network for network in SPECIAL if network.version == address.version)
-    return address.is_global and not (address.is_multicast or special)
+    routed = address.version == 4 or address in ROUTED
+    return routed and address.is_global and not (address.is_multicast or special)
 
 
 def _is_allowed(address: Address) -> bool:

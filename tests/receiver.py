@@ -13,6 +13,7 @@ from typing import ClassVar, Self
 DROP = "drop"
 STALL = "stall"
 DRIP = "drip"
+FLOOD = "flood"
 
 
 @dataclass
@@ -79,6 +80,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.receiver.over.wait(60)
         elif answer == DRIP:
             self._drip()
+        elif answer == FLOOD:
+            self._flood()
         else:
             self._say(answer)
 
@@ -87,6 +90,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
         while not self.receiver.over.wait(0.02):
             self.wfile.write(b"x")
+
+    def _flood(self) -> None:
+        """A body that does not end."""
+        self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        while not self.receiver.over.is_set():
+            self.wfile.write(b"x" * 65_536)
 
     def _say(self, answer: int | str) -> None:
         self.send_response(answer if isinstance(answer, int) else 302)

@@ -23,9 +23,11 @@ from approvals.safe_http import Answer, Forbidden
 TIMEOUT = 10.0  # seconds, for each step of the exchange
 GIVE_UP_AFTER = timedelta(hours=24)
 LONGEST_PAUSE = timedelta(hours=4)
-# of the threads that post; what is more waits, so that one receiver that hangs leaves some to the others
+# of the threads that post; what is more waits, so that a receiver that hangs leaves some to the others
 AT_ONCE = 2
-BUSY = timedelta(seconds=1)
+# all receivers that are failing have as many together
+FAILING = "failing"
+BUSY, BUSY_FAILING = timedelta(seconds=1), timedelta(seconds=10)
 
 Status = WebhookDelivery.Status
 _at_work: Counter[str] = Counter()
@@ -33,10 +35,10 @@ _lock = threading.Lock()
 
 
 def post_webhook(promise: OutboxEntry) -> None:
-    delivery = WebhookDelivery.objects.select_related("endpoint").get(pk=promise.ref)
+    delivery = WebhookDelivery.objects.select_related("endpoint").filter(pk=promise.ref).first()
+    if delivery is None or delivery.status != Status.PENDING:
+        return  # its endpoint was deleted, or it has been settled
     endpoint = delivery.endpoint
-    if delivery.status != Status.PENDING:
-        return
     if not endpoint.is_active:
         return _end(delivery, Status.FAILED)
     if endpoint.paused_until and endpoint.paused_until > timezone.now():
@@ -48,15 +50,18 @@ def post_webhook(promise: OutboxEntry) -> None:
 
 @contextmanager
 def _place(endpoint: WebhookEndpoint) -> Iterator[None]:
+    failing = endpoint.failing_since is not None
+    counted = [endpoint.pk, FAILING] if failing else [endpoint.pk]
     with _lock:
-        if _at_work[endpoint.pk] >= AT_ONCE:
-            raise TryAgain("Its receiver is busy with others.", _jitter(BUSY))
-        _at_work[endpoint.pk] += 1
+        if any(_at_work[one] >= AT_ONCE for one in counted):
+            pause = BUSY_FAILING if failing else BUSY
+            raise TryAgain("Its receiver is busy with others.", _jitter(pause))
+        _at_work.update(counted)
     try:
         yield
     finally:
         with _lock:
-            _at_work[endpoint.pk] -= 1
+            _at_work.subtract(counted)
 
 
 def _try(delivery: WebhookDelivery, endpoint: WebhookEndpoint) -> WebhookAttempt:
@@ -68,7 +73,7 @@ def _try(delivery: WebhookDelivery, endpoint: WebhookEndpoint) -> WebhookAttempt
         answer = safe_http.post(endpoint.url, body, headers, timeout=TIMEOUT)
     except Forbidden as refusal:
         error = str(refusal)
-    except httpx.HTTPError as failure:
+    except (httpx.HTTPError, OSError) as failure:
         error = f"{type(failure).__name__}: {failure}".replace("\0", "")[:500]
     took = int((time.monotonic() - began) * 1000)
     return WebhookAttempt(
@@ -92,10 +97,11 @@ def _complaint(answer: Answer | None) -> str:
 def _keep(delivery: WebhookDelivery, endpoint: WebhookEndpoint, attempt: WebhookAttempt) -> None:
     """The attempt, and what follows from it."""
     delivery.attempts += 1
-    delivery.response_status, delivery.last_attempt_at = attempt.response_status, attempt.at
+    tried = {"response_status": attempt.response_status, "last_attempt_at": attempt.at}
     with transaction.atomic():
+        if not WebhookDelivery.objects.filter(pk=delivery.pk).update(attempts=delivery.attempts, **tried):
+            return  # its endpoint was deleted meanwhile
         attempt.save()
-        delivery.save(update_fields=["attempts", "response_status", "last_attempt_at"])
     if not attempt.error:
         WebhookEndpoint.objects.filter(pk=endpoint.pk).exclude(failing_since=None).update(
             failing_since=None, paused_until=None

@@ -21,8 +21,8 @@ log = logging.getLogger("counterseal.embedded")
 LANES = {
     "approvals.tasks.deliver": 2,
     "approvals.tasks.drain": 2,
-    # a receiver that hangs holds half of them at most (approvals/effects/posting.py)
-    "approvals.tasks.post": 4,
+    # a receiver that hangs holds two of them at most (approvals/effects/posting.py)
+    "approvals.tasks.post": 6,
     # a run server that hangs holds a thread until its timeout
     "approvals.tasks.drive": 4,
     "approvals.tasks.sync_runs": 4,
