@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm
@@ -15,6 +16,12 @@ from approvals.provisioning.shape import COLUMNS, FIELDS, REFUSED, Refused, pars
 from assistants.models import Assistant, Connection
 from assistants.runtimes import ids
 from mailboxes.models import Mailbox, OversightMode
+
+
+def secret_field(label: str) -> forms.CharField:
+    """Typed anew each time: what is stored is shown never."""
+    widget = forms.PasswordInput(render_value=False, attrs={"autocomplete": "off"})
+    return forms.CharField(label=label, required=False, widget=widget)
 
 
 class SignInForm(AuthenticationForm):
@@ -51,6 +58,40 @@ class ReasonForm(forms.Form):
 
 class ModeForm(forms.Form):
     mode = forms.ChoiceField(choices=OversightMode.choices)
+
+
+class DeliveryForm(forms.Form):
+    """The parts of a URL as EMAIL_URL is written."""
+
+    via = forms.ChoiceField(
+        label="By",
+        required=False,
+        choices=[
+            ("", "As everybody's"),
+            ("smtp", "An SMTP server (STARTTLS)"),
+            ("smtps", "An SMTP server (TLS from the start)"),
+            ("mailgun", "Mailgun"),
+            ("ses", "Amazon SES"),
+            ("sparkpost", "SparkPost"),
+            ("postal", "Postal"),
+        ],
+    )
+    host = forms.RegexField(r"^[\w.:\[\]-]*$", label="Host", required=False, max_length=253)
+    port = forms.IntegerField(label="Port", required=False, min_value=1, max_value=65535)
+    user = forms.CharField(label="User", required=False, max_length=200)
+    secret = secret_field("Password or key")
+    path = forms.RegexField(r"^[\w.-]*$", label="Domain at the provider", required=False, max_length=253)
+
+    @property
+    def url(self) -> str:
+        given = self.cleaned_data
+        if not given["via"]:
+            return ""
+        user, secret = quote(given["user"], safe=""), quote(given["secret"], safe="")
+        who = f"{user}:{secret}@" if user or secret else ""
+        port = f":{given['port']}" if given["port"] else ""
+        path = f"/{given['path']}" if given["path"] else ""
+        return f"{given['via']}://{who}{given['host']}{port}{path}"
 
 
 class WebhookEventsForm(forms.Form):
@@ -131,12 +172,6 @@ SECRETS_OF = {
     Protocol.AGENTS: SECRETS,
 }
 SPARE_ROWS = 2
-
-
-def secret_field(label: str) -> forms.CharField:
-    """Typed anew each time: what is stored is shown never."""
-    widget = forms.PasswordInput(render_value=False, attrs={"autocomplete": "off"})
-    return forms.CharField(label=label, required=False, widget=widget)
 
 
 class SecretForm(forms.Form):

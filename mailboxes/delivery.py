@@ -1,4 +1,4 @@
-"""The only module that sends mail: over SMTP, command by command, or into the built-in catcher.
+"""The only module that sends mail: over SMTP, command by command, by a provider, or into the catcher.
 
 Everything up to the recipients is agreed on first; the caller then commits to sending; only then the bytes
 go. `DeliveryError.unknown` is true in exactly one case: the terminating dot may have reached the server and
@@ -12,10 +12,16 @@ from contextlib import contextmanager
 from email import policy
 from email.parser import BytesHeaderParser
 
+from cryptography.fernet import InvalidToken
 from django.conf import settings
 
+from audit import secrets
+from mailboxes import routes
 from mailboxes.envelope import normalize_address
 from mailboxes.models import CaughtMessage
+from mailboxes.posting import ApiHandover
+from mailboxes.providers import Account as ProviderAccount
+from mailboxes.routes import Route
 from mailboxes.smtp import TIMEOUT, DeliveryError, Handover, Receipt, Server, Step, check_data
 from mailboxes.smtp_pool import pool
 
@@ -24,11 +30,16 @@ __all__ = ["DeliveryError", "Handover", "Receipt", "Server", "offer"]
 
 @contextmanager
 def offer(
-    sender: str, recipients: Sequence[str], *, envelope_id: str = "", timeout: float = TIMEOUT
+    sender: str,
+    recipients: Sequence[str],
+    *,
+    envelope_id: str = "",
+    route: str = "",
+    timeout: float = TIMEOUT,
 ) -> Iterator[Handover]:
     """Connects and has sender and every recipient accepted, or raises DeliveryError and nobody gets it.
 
-    Leaving the block without `data` takes the offer back.
+    Leaving the block without `data` takes the offer back. `route`: the mailbox's own, encrypted.
     """
     try:
         sender, recipients = normalize_address(sender), [normalize_address(one) for one in recipients]
@@ -36,12 +47,24 @@ def offer(
         raise DeliveryError(str(error), permanent=True) from None
     if not recipients:
         raise DeliveryError("There is no recipient.", permanent=True)
-    if not settings.EMAIL_URL:
+    way = _way(route)
+    if way is None:
         yield _Catcher(sender, recipients)
-        return
-    server = Server.from_url(settings.EMAIL_URL)
-    with pool.offered(server, sender, recipients, timeout, envelope_id) as session:
-        yield session
+    elif isinstance(way, ProviderAccount):
+        yield ApiHandover(way, sender, recipients, timeout)
+    else:
+        with pool.offered(way, sender, recipients, timeout, envelope_id) as session:
+            yield session
+
+
+def _way(route: str) -> Route | None:
+    """None: into the catcher."""
+    try:
+        url = secrets.decrypt(route) if route else settings.EMAIL_URL
+    except InvalidToken:
+        sentence = "The mailbox's delivery can't be read, because SECRET_KEY has changed: enter it anew."
+        raise DeliveryError(sentence, permanent=False) from None
+    return routes.parse(url) if url else None
 
 
 class _Catcher:

@@ -60,8 +60,12 @@ def dispatch_block(
         "service": SERVICE,
         "verified_operator": False,
     }
-    lines = [f"Date: {format_datetime(now)}", "X-AI-Generated: true", *_fold(f"{HEADER}: {sign(claims)}")]
-    return "".join(f"{line}\r\n" for line in lines).encode("ascii")
+    lines = ["X-AI-Generated: true", *_fold(f"{HEADER}: {sign(claims)}")]
+    return date_line(now) + "".join(f"{line}\r\n" for line in lines).encode("ascii")
+
+
+def date_line(now: datetime) -> bytes:
+    return f"Date: {format_datetime(now)}\r\n".encode("ascii")
 
 
 def visible_recipients(frozen: bytes, recipients: Sequence[str]) -> list[str]:

@@ -14,6 +14,7 @@ from approvals.actions.inbound import (
     report_spam,
 )
 from approvals.actions.keys import change_key, create_key, revoke_key
+from approvals.actions.mailbox_delivery import set_delivery
 from approvals.actions.mailbox_settings import change_mailbox, delete_mailbox
 from approvals.actions.model_webhooks import receive_webhook
 from approvals.actions.oversight import change_mode, hold, lift_hold, set_mode
@@ -75,6 +76,7 @@ __all__ = [
     "rotate_secret",
     "send_again",
     "send_follow_up",
+    "set_delivery",
     "set_inbound",
     "set_mode",
     "start_run",

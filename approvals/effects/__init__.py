@@ -14,6 +14,7 @@ from approvals.effects.receiving import receive_email
 from approvals.effects.reporting import read_mail_hook
 from approvals.effects.resuming import resume_run
 from approvals.effects.starting import promise_next, start_run
+from approvals.effects.testing import send_test
 from approvals.models import OutboxEntry
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "receive_email",
     "resume_run",
     "send_copy",
+    "send_test",
     "start_run",
 ]
 

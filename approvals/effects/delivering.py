@@ -35,8 +35,10 @@ def deliver_email(promise: OutboxEntry) -> None:
     if _is_tampered(message, revision):
         return dispatch.record_failed(message, "The stored bytes are not the approved ones.", {})
     try:
-        offered = delivery.offer(revision.envelope_from, revision.recipients, envelope_id=message.pk)
-        with offered as handover:
+        route = message.email.mailbox.outbound_encrypted
+        with delivery.offer(
+            revision.envelope_from, revision.recipients, envelope_id=message.pk, route=route
+        ) as handover:
             _hand_over(message, revision, promise, handover)
     except DeliveryError as error:
         _not_delivered(message, promise, error)

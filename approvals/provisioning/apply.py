@@ -11,6 +11,7 @@ from django.db.models import Model
 from approvals.actions.answering import answer_with, move_assistant
 from approvals.actions.connections import write_connection
 from approvals.actions.keys import make_key
+from approvals.actions.mailbox_delivery import described, write_delivery
 from approvals.actions.oversight import change_mode
 from approvals.models import KeyMailbox, MailboxAssistant, Membership, User
 from approvals.provisioning.shape import ROLES, Document, Item, connection_fields
@@ -96,6 +97,8 @@ def _mailbox(item: Item, made: Made) -> None:
         made.entries += change_mode(row, item["oversight_mode"])
     if "allowlist" in item:
         changes |= _allowlist(row, item["allowlist"])
+    if "delivery" in item and write_delivery(row, item["delivery"]):
+        changes["delivery"] = described(item["delivery"])
     made.note(created, (Action.MAILBOX_CREATED, Action.MAILBOX_CHANGED), changes, mailbox_id=row.pk)
 
 

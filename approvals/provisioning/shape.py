@@ -133,6 +133,7 @@ FIELDS: dict[str, dict[str, Parser]] = {
         "on_inbound": leaf(values.one_of(Mailbox.OnInbound.values)),
         "approvals_needed": leaf(values.whole_number(1, 10)),
         "allowlist": list_of(values.pattern),
+        "delivery": leaf(values.way_out),
     },
     "assistants": {
         "name": name,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db.models import Prefetch, Q
@@ -16,8 +15,10 @@ from approvals import actions, permissions
 from approvals.forms import InboundForm, ModeForm, ReasonForm
 from approvals.models import MailboxAssistant, OutboundMessage, User
 from approvals.views.http import Request, attempt, complain, page
+from approvals.views.mailbox_delivery import way_of
 from approvals.views.rail import ON_THEIR_WAY, WAITING, bounded_count
 from assistants.models import ApiKey
+from mailboxes import routes
 from mailboxes.models import Account, Mailbox, OversightMode
 
 RUNGS = {
@@ -59,7 +60,7 @@ def mailbox(request: Request, pk: str) -> HttpResponse:
         rungs=RUNGS.items(),
         on_inbound=ON_INBOUND.items(),
         account=Account.objects.first(),
-        server=urlsplit(settings.EMAIL_URL).hostname or "",
+        server=way_of(box) or routes.shown(settings.EMAIL_URL),
         denial=permissions.denial(permissions.check_administer, request.user, box),
         **_about(box, request.user),
     )

@@ -2,6 +2,7 @@
 
 from mailboxes.models.caught import CaughtMessage
 from mailboxes.models.contacts import Contact
+from mailboxes.models.domains import DkimKey, Domain
 from mailboxes.models.emails import Conversation, Correspondent, Email, EmailQuerySet, RawMessage, Revision
 from mailboxes.models.mailboxes import (
     Account,
@@ -22,6 +23,8 @@ __all__ = [
     "Conversation",
     "Correspondent",
     "DeliveryReceipt",
+    "DkimKey",
+    "Domain",
     "Email",
     "EmailQuerySet",
     "GateTiming",

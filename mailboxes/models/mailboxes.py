@@ -8,6 +8,7 @@ from typing import Any, Self
 from django.db import models
 from django.utils import timezone
 
+from audit import secrets
 from audit.ids import new_id
 
 
@@ -80,6 +81,8 @@ class Mailbox(models.Model):
         max_length=16, choices=GateTiming.choices, default=GateTiming.GATE_FIRST
     )
     scheduling_enabled = models.BooleanField(default=True)
+    # the URL by which its mail leaves, encrypted because it signs in; "": EMAIL_URL
+    outbound_encrypted = models.TextField(blank=True)
     # a client's own note that it has asked its person for these settings
     mcp_configured = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now)
@@ -98,6 +101,11 @@ class Mailbox(models.Model):
 
     def __str__(self) -> str:
         return self.address
+
+    @property
+    def outbound_url(self) -> str:
+        """It signs in: for the server that it names only."""
+        return secrets.decrypt(self.outbound_encrypted) if self.outbound_encrypted else ""
 
     @property
     def domain(self) -> str:

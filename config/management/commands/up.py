@@ -14,7 +14,7 @@ from approvals import outbox
 from assistants import polling
 from assistants.server import leases
 from config.embedded import run
-from mailboxes import delivery
+from mailboxes import routes
 
 
 class Command(BaseCommand):
@@ -32,7 +32,7 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, host: str, port: int, smtp_port: int, **_options: Any) -> None:
         try:
             if settings.EMAIL_URL:
-                delivery.Server.from_url(settings.EMAIL_URL)
+                routes.parse(settings.EMAIL_URL)
             with run.alone(settings.DATA_DIR) as name:
                 self._run(name, host, port, smtp_port)
         except (run.CannotStart, ImproperlyConfigured) as error:

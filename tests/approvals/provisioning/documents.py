@@ -55,7 +55,12 @@ GOOD: Json = {
             "on_inbound": "run",
             "allowlist": ["*@partner.test", "ann@customer.test"],
         },
-        {"address": "sales@acme.test", "oversight_mode": "monitored", "on_inbound": "notify"},
+        {
+            "address": "sales@acme.test",
+            "oversight_mode": "monitored",
+            "on_inbound": "notify",
+            "delivery": "smtp://sales:secret-of-the-relay@mail.acme.test:587",
+        },
         {"address": "board@acme.test", "oversight_mode": "gated_all", "approvals_needed": 2},
     ],
     "assistants": [
@@ -86,6 +91,7 @@ GOOD: Json = {
 SECRETS = (
     "sk-secret-of-the-model",
     "sk-secret-of-the-far-side",
+    "secret-of-the-relay",
     "whsec_c2VjcmV0IG9mIHRoZSBob29r",
     "correct horse battery",
     "staple of a good door",
