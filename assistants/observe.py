@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
 from assistants.models import Assistant, Run, ToolCall
 from audit import nudge
-from audit.prepared import Rows, Slot
+from audit.prepared import Change, Rows, Slot
 
 # the metadata key under which a run that we start carries the id of our own row
 OWN_ROW = "counterseal_run"
@@ -141,7 +143,15 @@ def _update(run: Run, snapshot: Snapshot, *, act: bool, in_hand: bool) -> None:
     if act and not in_hand and (begins or run.has_ended or run.status == Run.Status.REQUIRES_ACTION):
         run.sync_due_at = now
         nudge.on_commit("approvals.tasks.sync_runs")
-    run.save(update_fields=changed)
+    _writing(tuple(changed)).run(pk=run.pk, **{name: getattr(run, name) for name in changed})
+
+
+@lru_cache
+def _writing(names: tuple[str, ...]) -> Change:
+    """Of few kinds, and on the way from each decision to its run."""
+    fields: dict[str, Any] = {name: Run._meta.get_field(name) for name in names}
+    slots = {name: Slot(name, field) for name, field in fields.items()}
+    return Change(lambda: Run.objects.filter(pk=Slot("pk")), **slots)
 
 
 def record_outputs(assistant: Assistant, run_id: str, outputs: Mapping[str, str]) -> None:

@@ -14,6 +14,11 @@ def on_commit(task: str) -> None:
     transaction.on_commit(lambda: now(task))
 
 
+def is_heard_here(task: str) -> bool:
+    """Whether a thread of this very process waits for it (config/celery.py)."""
+    return task in getattr(current_app, "wakers", ())
+
+
 def now(task: str) -> None:
     try:
         current_app.send_task(task, ignore_result=True)

@@ -13,14 +13,13 @@ so `__in` takes a list of slots. On PostgreSQL a slot needs its field where the 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from django.db import connections, transaction
 from django.db.models import Field, Model, QuerySet, Value
-from django.db.models.query import ModelIterable
+from django.db.models.query import get_related_populators
 from django.db.models.sql import UpdateQuery
 
 Row = TypeVar("Row", bound=Model)
@@ -47,27 +46,20 @@ def _fill(params: Sequence[Any], given: dict[str, Any], connection: Any) -> tupl
 
 
 class Rows(Generic[Row]):
-    """A SELECT. `build` is called once, when models are ready; prefetching is not done."""
+    """A SELECT of whole models. `build` is called once, when models are ready; prefetching is not done."""
 
     def __init__(self, build: Callable[[], QuerySet[Row]]) -> None:
         self._build = build
 
     @cached_property
-    def _built(self) -> tuple[Any, str, Sequence[Any]]:
-        compiler: Any = self._build().query.get_compiler(DATABASE)
-        sql, params = compiler.as_sql()
-        return compiler, sql, params
+    def _built(self) -> _Built:
+        return _Built(self._build().query.get_compiler(DATABASE))
 
     def all(self, **given: Any) -> list[Row]:
-        compiler, sql, params = self._built
-        connection = connections[DATABASE]
-        # all that it found out about the columns stays; the connection is this thread's
-        compiler = copy.copy(compiler)
-        compiler.connection = connection
-        filled = sql, _fill(params, given, connection)
-        compiler.as_sql = lambda *_args, **_kwargs: filled
-        iterable: Any = ModelIterable
-        return list(iterable(_Compiled(compiler)))
+        built, connection = self._built, connections[DATABASE]
+        with connection.cursor() as cursor:
+            cursor.execute(built.sql, _fill(built.params, given, connection))
+            return [built.row(values, connection) for values in cursor.fetchall()]
 
     def first(self, **given: Any) -> Row | None:
         """Of a query that finds one at most, or is ordered."""
@@ -81,15 +73,29 @@ class Rows(Generic[Row]):
         return found
 
 
-class _Compiled:
-    """As much of a QuerySet as its iterator asks for."""
-
-    db = DATABASE
-    _known_related_objects: dict[Any, Any] = {}
+class _Built:
+    """The SQL of a query, and how Django's own ModelIterable would make objects of what it finds."""
 
     def __init__(self, compiler: Any) -> None:
-        self.query = self
-        self.get_compiler = lambda *_args, **_kwargs: compiler
+        self.sql, self.params = compiler.as_sql()
+        select, klass = compiler.select, compiler.klass_info
+        self._model, fields = klass["model"], klass["select_fields"]
+        self._own = slice(fields[0], fields[-1] + 1)
+        self._names = [select[position][0].target.attname for position in fields]
+        relate: Any = get_related_populators  # the stubs are those of the next Django
+        self._related = relate(klass, select, DATABASE)
+        columns = [column for column, *_ in select[: compiler.col_count]]
+        self._converters = list(compiler.get_converters(columns).items())
+
+    def row(self, found: Sequence[Any], connection: Any) -> Any:
+        values = list(found)
+        for position, (converters, column) in self._converters:
+            for convert in converters:
+                values[position] = convert(values[position], column, connection)
+        made = self._model.from_db(DATABASE, self._names, values[self._own])
+        for related in self._related:
+            related.populate(values, made)
+        return made
 
 
 class Change:

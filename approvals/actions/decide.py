@@ -10,7 +10,7 @@ from approvals import outbox, webhooks
 from approvals.actions.announcing import announce
 from approvals.actions.scheduling import let_go
 from approvals.actions.telling import tell
-from approvals.actions.transitions import check_open, conflict, current, entry, move, open_mailbox
+from approvals.actions.transitions import check_open, conflict, current, entry, move, open_mailbox, reread
 from approvals.errors import Conflict, DomainError, Invalid
 from approvals.models import Decision, OutboundMessage, OutboxEntry, User
 from approvals.permissions import Actor, Decider, check_cancel, check_decide
@@ -35,7 +35,7 @@ def approve(
         if not _count_approval(message, revision, digest):
             raise _why_not(message, revision, digest)
         decision = _decide(message, Verdict.APPROVE, by, revision, digest)
-        message = current(message)
+        message = reread(message)
         later: list[Entry] = []
         if message.status == Status.APPROVED:
             later = let_go(message)

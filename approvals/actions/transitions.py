@@ -129,6 +129,16 @@ def current(message: OutboundMessage) -> OutboundMessage:
     return _current.get(pk=message.pk)
 
 
+_alone = Rows(lambda: OutboundMessage.objects.filter(pk=Slot("pk")))
+
+
+def reread(message: OutboundMessage) -> OutboundMessage:
+    """The row as it is now, with the relations that were read before: its mail and mailbox."""
+    now = _alone.get(pk=message.pk)
+    now.email = message.email
+    return now
+
+
 PAST = {
     Decision.Verdict.RELEASE: "Released",
     Decision.Verdict.APPROVE: "Approved",

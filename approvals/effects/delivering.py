@@ -14,6 +14,7 @@ from approvals.actions.transitions import current
 from approvals.models import OutboundMessage, OutboxEntry
 from approvals.outbox import TryAgain
 from approvals.states import Status
+from audit.prepared import Rows
 from mailboxes import delivery, identity, mime
 from mailboxes.delivery import DeliveryError, Handover
 from mailboxes.models import Account, Revision
@@ -67,8 +68,11 @@ def _hand_over(
     dispatch.record_sent(message, promise, evidence)
 
 
+_account = Rows(lambda: Account.objects.order_by("pk")[:1])
+
+
 def _block(message: OutboundMessage, revision: Revision) -> bytes:
-    account = Account.objects.first()
+    account = _account.first()
     return identity.dispatch_block(
         frozen=bytes(revision.frozen),
         sender=revision.envelope_from,

@@ -10,6 +10,7 @@ import sqlite3
 import threading
 import weakref
 from collections import deque
+from functools import lru_cache
 from typing import Any
 
 from django.db.backends.sqlite3 import base
@@ -56,6 +57,12 @@ _writers: dict[str, FairLock] = {}
 _registry = threading.Lock()
 
 
+class Cursor(base.SQLiteCursorWrapper):
+    """Turns `%s` into `?` once for each statement: the same few hundred come again and again."""
+
+    convert_query = lru_cache(maxsize=1024)(base.SQLiteCursorWrapper.convert_query)
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
     _turn: FairLock | None = None
 
@@ -75,7 +82,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return spares.take(self._database) or super().get_new_connection(conn_params)
 
     def create_cursor(self, name: str | None = None) -> sqlite3.Cursor:
-        cursor: sqlite3.Cursor = super().create_cursor(name)
+        cursor: sqlite3.Cursor = self.connection.cursor(factory=Cursor)
         self._cursors.add(cursor)
         return cursor
 

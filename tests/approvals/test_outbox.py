@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections import defaultdict, deque
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from approvals import outbox
 from approvals.models import OutboxEntry
+from audit import nudge
 
 Kind = OutboxEntry.Kind
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
@@ -238,37 +240,94 @@ def test_what_was_given_back_is_not_leased_again_by_the_renewal(monkeypatch: pyt
     assert OutboxEntry.objects.get().last_error == ""
 
 
-def test_two_who_promise_the_same_at_once_make_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
-    promise()
-    moved: list[int] = []
-    move = outbox._move
+@pytest.mark.django_db(transaction=True)
+def test_many_who_promise_the_same_at_once_make_one_entry() -> None:
+    ready = threading.Barrier(8)
 
-    def blind_at_first(*asked: Any) -> int:
-        moved.append(len(moved) and move(*asked))
-        return moved[-1]
+    def ask() -> None:
+        ready.wait()
+        promise()
+        connection.close()
 
-    monkeypatch.setattr(outbox, "_move", blind_at_first)
-    promise()  # it looks, finds nothing, and the other is first
-    assert moved == [0, 1]
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert OutboxEntry.objects.count() == 1
 
 
-def test_a_promise_whose_rival_is_done_meanwhile_is_kept_all_the_same(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_promise_whose_former_one_is_done_is_a_new_one() -> None:
     promise()
-    move, looks = outbox._move, []
+    outbox.drain({Kind.RESUME_RUN: lambda entry: None})
+    promise()
+    assert OutboxEntry.objects.filter(done_at=None).count() == 1
+    assert OutboxEntry.objects.count() == 2
 
-    def blind_at_first(*asked: Any) -> int:
-        looks.append(1)
-        if len(looks) == 2:
-            OutboxEntry.objects.update(done_at=timezone.now())
-        return len(looks) > 1 and move(*asked)
 
-    monkeypatch.setattr(outbox, "_move", blind_at_first)
+@pytest.fixture
+def heard_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker of this process waits for what may be handed over."""
+    monkeypatch.setattr(nudge, "is_heard_here", lambda task: True)
+    monkeypatch.setattr(outbox, "_handed", defaultdict(deque))
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("heard_here")
+def test_what_a_worker_here_is_promised_is_leased_with_its_cause() -> None:
+    promise()
+    entry = OutboxEntry.objects.get()
+    assert (entry.attempts, entry.leased_by) == (1, outbox.worker_name())
+    assert outbox.claim([Kind.RESUME_RUN]) is None
+    seen: list[int] = []
+    assert outbox.drain({Kind.RESUME_RUN: lambda entry: seen.append(entry.attempts)}) == 1
+    assert seen == [1]
+    assert OutboxEntry.objects.get().done_at is not None
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("heard_here")
+def test_what_was_handed_over_and_rolled_back_is_nobodys() -> None:
     with transaction.atomic():
         outbox.enqueue(Kind.RESUME_RUN, "em_1")
-    assert OutboxEntry.objects.filter(ref="em_1", done_at=None).count() == 1
+        transaction.set_rollback(True)
+    assert outbox.drain({Kind.RESUME_RUN: lambda entry: None}) == 0
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("heard_here")
+def test_an_open_promise_that_is_asked_for_again_is_not_handed_to_a_second_worker() -> None:
+    promise()
+    promise()
+    assert outbox.drain({Kind.RESUME_RUN: lambda entry: None}) == 2  # once as handed, once as asked again
+    assert OutboxEntry.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("heard_here")
+def test_what_waited_too_long_in_the_line_is_claimed_anew_when_its_lease_has_ended() -> None:
+    promise()
+    handed = outbox._handed["approvals.tasks.drive"][0]
+    handed.leased_until = timezone.now() + outbox.LEASE / 3
+    assert outbox.drain({Kind.RESUME_RUN: lambda entry: None}) == 0
+    OutboxEntry.objects.update(leased_until=timezone.now())
+    seen: list[int] = []
+    assert outbox.drain({Kind.RESUME_RUN: lambda entry: seen.append(entry.attempts)}) == 1
+    assert seen == [2]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("heard_here")
+def test_only_what_is_due_and_of_the_kinds_that_a_decision_waits_for_is_handed_over() -> None:
+    later = timezone.now() + timedelta(hours=1)
+    with transaction.atomic():
+        outbox.enqueue(Kind.POST_WEBHOOK, "a")
+        outbox.enqueue(Kind.DELIVER_EMAIL, "b", due_at=later)
+        for number in range(outbox.MOST_HANDED + 3):
+            outbox.enqueue(Kind.RESUME_RUN, str(number))
+    leased = OutboxEntry.objects.exclude(leased_until=None)
+    assert set(leased.values_list("kind", flat=True)) == {Kind.RESUME_RUN}
+    assert outbox.claim([Kind.POST_WEBHOOK]) is not None
 
 
 def test_who_loses_a_claim_looks_at_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
