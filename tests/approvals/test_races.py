@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from approvals import actions, gate
 from approvals.actions import dispatch
 from approvals.actions.transitions import current
-from approvals.errors import Conflict, DomainError
+from approvals.errors import Conflict, DomainError, Duplicate
 from approvals.models import Decision, OutboundMessage, OutboxEntry, User
 from approvals.states import Status
 from assistants.models import ApiKey
@@ -94,8 +94,20 @@ def test_one_call_sent_from_many_sides_is_one_message(api_key: ApiKey, mailbox: 
 
 def test_one_idempotency_key_from_many_sides_is_one_message(api_key: ApiKey, mailbox: Mailbox) -> None:
     draft = Draft(to=("a@b.example",), subject="Once", markdown="Only once.")
-    results = at_once(*[lambda: gate.send(draft, mailbox, by=api_key, idempotency_key="k1")] * 8)
+    results = at_once(*[lambda: gate.send(draft, mailbox, by=api_key, idempotency_key="k1")] * 50)
     assert len({result.message.pk for result in results}) == 1
+    assert [result.repeated for result in results].count(False) == 1
+    assert OutboundMessage.objects.count() == 1
+
+
+def test_one_message_from_many_sides_without_a_key_is_one_and_the_others_are_told_which(
+    api_key: ApiKey, mailbox: Mailbox
+) -> None:
+    draft = Draft(to=("a@b.example",), subject="Once", markdown="Only once.")
+    results = at_once(*[lambda: gate.send(draft, mailbox, by=api_key)] * 50)
+    (made,) = [result.message.pk for result in results if isinstance(result, gate.Submission)]
+    told = [result.details["email_id"] for result in results if isinstance(result, Duplicate)]
+    assert told == [made] * 49
     assert OutboundMessage.objects.count() == 1
 
 
