@@ -27,6 +27,17 @@ class Invalid(DomainError):
         super().__init__(" ".join(error["message"] for error in self.fields))
 
 
+class TooMany(DomainError):
+    """`wait`: seconds after which the same call may pass."""
+
+    status = 429
+    code = "rate_limited"
+
+    def __init__(self, sentence: str, code: str = "", *, wait: int) -> None:
+        super().__init__(sentence, code)
+        self.wait = max(1, wait)
+
+
 class NotPermitted(DomainError):
     status = 403
     code = "forbidden"

@@ -57,17 +57,24 @@ def _mailbox(request: OperatorRequest) -> Mailbox:
     return found
 
 
-def _create_mailbox(request: OperatorRequest, by: User) -> None:
-    mailbox_requests.create_for(request.key, Wanted(**request.params), by=by)
+def _create_mailbox(request: OperatorRequest, by: User) -> Made:
+    made = mailbox_requests.create_for(request.key, Wanted(**request.params), by=by)
+    return _hooked(made.mailbox, made.secrets)
 
 
-def _change_copies(request: OperatorRequest, by: User) -> None:
+def _hooked(mailbox: Mailbox, secrets: dict[str, str]) -> Made:
+    """A webhook that was made along with it. Of two, the page of the other makes a new secret."""
+    secret = next(iter(secrets.values()), "")
+    return (mailbox.webhooks.order_by("pk").last(), secret) if len(secrets) == 1 else NOTHING
+
+
+def _change_mailbox(request: OperatorRequest, by: User) -> Made:
     mailbox = _mailbox(request)
     wanted = {name: value for name, value in request.params.items() if name not in ("mailbox_id", "address")}
     mode = wanted.get("oversight_mode", mailbox.oversight_mode)
     if OversightMode(mailbox.oversight_mode).is_stricter_than(mode):
         raise Conflict("This would make the mailbox looser, which a key asks for with request-upgrade.")
-    actions.change_mailbox(mailbox, wanted, by=by)
+    return _hooked(mailbox, actions.change_mailbox(mailbox, wanted, key=request.key, by=by))
 
 
 def _upgrade(request: OperatorRequest, by: User) -> None:
@@ -138,9 +145,14 @@ def _close_account(request: OperatorRequest, by: User) -> None:
     actions.close_account(by=by)
 
 
+def _begin_session(request: OperatorRequest, by: User) -> None:
+    raise Conflict("A session begins with its code: give that to whoever runs the program, or refuse.")
+
+
 DO: dict[Action, Callable[[OperatorRequest, User], Made | None]] = {
     Action.CREATE_MAILBOX: _create_mailbox,
-    Action.CHANGE_COPIES: _change_copies,
+    Action.CHANGE_COPIES: _change_mailbox,
+    Action.CHANGE_HOOKS: _change_mailbox,
     Action.UPGRADE_MODE: _upgrade,
     Action.ADD_TO_ALLOWLIST: _allow,
     Action.CUT_ALLOWLIST: _disallow,
@@ -150,4 +162,5 @@ DO: dict[Action, Callable[[OperatorRequest, User], Made | None]] = {
     Action.CREATE_WEBHOOK: _create_webhook,
     Action.CHANGE_ACCOUNT: _change_account,
     Action.DELETE_ACCOUNT: _close_account,
+    Action.OPERATOR_SESSION: _begin_session,
 }

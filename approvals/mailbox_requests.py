@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from django.db import IntegrityError, transaction
 
+from approvals.actions.mailbox_hooks import HOOKS, new_hooks, set_hooks
 from approvals.errors import Conflict, Invalid
 from approvals.models import KeyMailbox, MailboxAssistant, OperatorRequest, User
 from approvals.operator_requests import done_or_asked
@@ -26,9 +27,29 @@ class Wanted:
     address: str
     display_name: str = ""
     oversight_mode: str = OversightMode.GATED_SEND
+    # webhooks of it, by the names of HOOKS
+    webhook_url: str = ""
+    oversight_webhook_url: str = ""
+
+    @property
+    def hooks(self) -> dict[str, str]:
+        return {name: getattr(self, name) for name in HOOKS if getattr(self, name)}
+
+    @property
+    def told(self) -> dict[str, str]:
+        plain = {name: value for name, value in asdict(self).items() if name not in HOOKS}
+        return {**plain, **self.hooks}
 
 
-def create_by_key(wanted: Wanted, code: str = "", *, by: ApiKey) -> Mailbox | OperatorRequest:
+@dataclass(frozen=True, slots=True)
+class Created:
+    """`secrets`: of its webhooks, shown this once."""
+
+    mailbox: Mailbox
+    secrets: dict[str, str]
+
+
+def create_by_key(wanted: Wanted, code: str = "", *, by: ApiKey) -> Created | OperatorRequest:
     """The mailbox; or the request, whose code a person must relay with the same call."""
     check_scope(by, Scope.ADMIN)
     wanted = _checked(wanted, by)
@@ -37,7 +58,7 @@ def create_by_key(wanted: Wanted, code: str = "", *, by: ApiKey) -> Mailbox | Op
     if not code and (first := _create_first(wanted, by)):
         return first
     action = OperatorRequest.Action.CREATE_MAILBOX
-    return done_or_asked(action, asdict(wanted), code, by=by, do=lambda: _create(wanted, by))
+    return done_or_asked(action, wanted.told, code, by=by, do=lambda: _create(wanted, by))
 
 
 def _checked(wanted: Wanted, key: ApiKey) -> Wanted:
@@ -53,7 +74,8 @@ def _checked(wanted: Wanted, key: ApiKey) -> Wanted:
     mode = OversightMode(wanted.oversight_mode)
     if OversightMode.GATED_SEND.is_stricter_than(mode):
         mode = OversightMode.GATED_SEND
-    return Wanted(address, display_name, mode.value)
+    new_hooks(None, wanted.hooks)
+    return replace(wanted, address=address, display_name=display_name, oversight_mode=mode.value)
 
 
 def _domain_of(key: ApiKey) -> str:
@@ -65,7 +87,7 @@ def _domain_of(key: ApiKey) -> str:
     return first.domain
 
 
-def _create_first(wanted: Wanted, key: ApiKey) -> Mailbox | None:
+def _create_first(wanted: Wanted, key: ApiKey) -> Created | None:
     """None if the key has made one before. The UPDATE decides which of two firsts was first."""
     with transaction.atomic():
         if not ApiKey.objects.filter(pk=key.pk, made_mailbox=False).update(made_mailbox=True):
@@ -73,25 +95,30 @@ def _create_first(wanted: Wanted, key: ApiKey) -> Mailbox | None:
         return _create(wanted, key, made_first=True)
 
 
-def create_for(key: ApiKey, wanted: Wanted, *, by: User) -> Mailbox:
+def create_for(key: ApiKey, wanted: Wanted, *, by: User) -> Created:
     """What the key asked for, made by an administrator."""
     with transaction.atomic():
         return _create(wanted, key, by=by)
 
 
-def _create(wanted: Wanted, key: ApiKey, *, made_first: bool = False, by: User | None = None) -> Mailbox:
+def _create(wanted: Wanted, key: ApiKey, *, made_first: bool = False, by: User | None = None) -> Created:
     """It joins the key's mailboxes and its assistant's."""
     try:
         with transaction.atomic():
-            mailbox = Mailbox.objects.create(**asdict(wanted))
+            mailbox = Mailbox.objects.create(
+                address=wanted.address,
+                display_name=wanted.display_name,
+                oversight_mode=wanted.oversight_mode,
+            )
     except IntegrityError:
         raise _taken(wanted.address) from None
     KeyMailbox.objects.create(key=key, mailbox=mailbox, made_first=made_first)
     if key.assistant:
         MailboxAssistant.objects.create(assistant=key.assistant, mailbox=mailbox)
-    made = Entry(Event.Action.MAILBOX_CREATED, Subject(mailbox_id=mailbox.pk), asdict(wanted))
-    log.record(made, by=(by or key).actor)
-    return mailbox
+    secrets, hooked = set_hooks(mailbox, wanted.hooks, key=key, by=by or key)
+    made = Entry(Event.Action.MAILBOX_CREATED, Subject(mailbox_id=mailbox.pk), wanted.told)
+    log.record(made, *hooked, by=(by or key).actor)
+    return Created(mailbox, secrets)
 
 
 def _taken(address: str) -> Conflict:

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from approvals import operator_requests
 from approvals.actions.oversight import change_mode
-from approvals.errors import Conflict, DomainError, Invalid, NotFound
+from approvals.errors import Conflict, Invalid, NotFound, TooMany
 from approvals.models import OperatorRequest
 from approvals.permissions import check_administer, check_reach, check_scope
 from assistants.models import ApiKey, Scope
@@ -20,17 +20,6 @@ from mailboxes.models import Mailbox, OversightMode
 Action = OperatorRequest.Action
 AN_HOUR = timedelta(hours=1)
 MOST_IN_AN_HOUR = 3
-
-
-class TooOften(DomainError):
-    """`wait`: seconds after which the mailbox may ask again."""
-
-    status = 429
-    code = "too_many_upgrade_requests"
-
-    def __init__(self, wait: int) -> None:
-        super().__init__(f"A mailbox asks for a looser mode at most {MOST_IN_AN_HOUR} times an hour.")
-        self.wait = wait
 
 
 def ask(mailbox: Mailbox, target: str, *, by: ApiKey) -> OperatorRequest:
@@ -56,7 +45,9 @@ def ask(mailbox: Mailbox, target: str, *, by: ApiKey) -> OperatorRequest:
         )
         times = list(asked.order_by("created_at").values_list("created_at", flat=True))
         if len(times) >= MOST_IN_AN_HOUR:
-            raise TooOften(max(1, int((times[0] + AN_HOUR - now).total_seconds())))
+            sentence = f"A mailbox asks for a looser mode at most {MOST_IN_AN_HOUR} times an hour."
+            wait = int((times[0] + AN_HOUR - now).total_seconds())
+            raise TooMany(sentence, "too_many_upgrade_requests", wait=wait)
         return operator_requests.new(Action.UPGRADE_MODE, params, by=by)
 
 

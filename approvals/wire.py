@@ -12,6 +12,7 @@ from typing import Any, TypedDict
 
 from django.db.models import Prefetch, Q
 
+from approvals import links
 from approvals.models import Decision, OutboundMessage
 from approvals.states import Status
 from assistants.models import Run, ToolCall
@@ -138,6 +139,7 @@ class PendingObject(EmailObject):
     reasons: list[str]
     deadline_at: str | None
     facts: list[FactObject]
+    approve_url: str
 
 
 class MailboxObject(TypedDict):
@@ -158,6 +160,7 @@ class MailboxObject(TypedDict):
     default_gate_timing: str
     scheduling_enabled: bool
     ai_disclosure: bool
+    is_bulk: bool
 
 
 class ToolCallObject(TypedDict):
@@ -303,6 +306,7 @@ def pending_object(email: Email) -> PendingObject:
         "reasons": message.reasons if message else [],
         "deadline_at": timestamp(message.deadline_at) if message else None,
         "facts": _facts(email, message),
+        "approve_url": links.approve_url(email.pk),
     }
 
 
@@ -322,8 +326,8 @@ def mailbox_object(mailbox: Mailbox) -> MailboxObject:
         "auto_cc": mailbox.auto_cc or None,
         "auto_bcc": mailbox.auto_bcc or None,
         "forward_inbound": int(mailbox.forward_inbound),
-        "webhook_url": None,
-        "oversight_webhook_url": None,
+        "webhook_url": _posted_to(mailbox, "message.received"),
+        "oversight_webhook_url": _posted_to(mailbox, "oversight.pending"),
         "signature_block": mailbox.signature_block or None,
         "created_at": int(mailbox.created_at.timestamp() * 1000),
         "is_active": int(mailbox.is_active),
@@ -331,7 +335,14 @@ def mailbox_object(mailbox: Mailbox) -> MailboxObject:
         "default_gate_timing": mailbox.default_gate_timing,
         "scheduling_enabled": mailbox.scheduling_enabled,
         "ai_disclosure": mailbox.ai_disclosure,
+        "is_bulk": mailbox.is_bulk,
     }
+
+
+def _posted_to(mailbox: Mailbox, event: str) -> str | None:
+    """The newest of the mailbox's own webhooks for it."""
+    found = [one for one in mailbox.webhooks.all() if one.is_active and event in one.events]
+    return max(found, key=lambda one: one.pk).url if found else None
 
 
 def run_object(run: Run) -> RunObject:

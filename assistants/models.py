@@ -199,6 +199,8 @@ class ApiKey(models.Model):
     is_authenticated = True
     is_anonymous = False
     is_active = True
+    # of a call that brings the cookie of a person's one-time code
+    in_operator_session = False
 
     class Meta:
         constraints = [

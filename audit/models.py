@@ -76,6 +76,8 @@ class Event(models.Model):
         # set-up
         ACCOUNT_CHANGED = "account.changed"
         ACCOUNT_CLOSED = "account.closed"
+        ACCOUNT_EXPORTED = "account.exported"
+        SIGNING_KEY_MADE = "signing_key.made"
         MAILBOX_DELETED = "mailbox.deleted"
         CONTACT_ADDED = "contact.added"
         CONTACT_REMOVED = "contact.removed"
@@ -105,6 +107,8 @@ class Event(models.Model):
         WEBHOOK_STOPPED = "webhook.stopped"
         APPROVAL_REQUESTED = "approval.requested"
         APPROVAL_REFUSED = "approval.refused"
+        OPERATOR_SESSION_STARTED = "operator_session.started"
+        OPERATOR_SESSION_ENDED = "operator_session.ended"
         PERSON_CREATED = "person.created"
         PERSON_CHANGED = "person.changed"
         PERSON_SIGNED_IN = "person.signed_in"

@@ -7,7 +7,7 @@ import binascii
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from email.parser import BytesHeaderParser
 from email.policy import compat32
 from email.utils import format_datetime, getaddresses
@@ -88,6 +88,11 @@ def sign(claims: Mapping[str, Any]) -> str:
 
 def verify(header: str) -> dict[str, Any]:
     """The claims, if one of our keys signed them. A folded header is accepted as it came."""
+    return opened(header)[0]
+
+
+def opened(header: str) -> tuple[dict[str, Any], SigningKey]:
+    """The claims, and the key that signed them."""
     payload, dot, signature = "".join(header.split()).partition(".")
     try:
         raw = _decode(signature)
@@ -97,9 +102,9 @@ def verify(header: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise InvalidIdentity("The identity header is not in the form payload.signature.") from None
     der = encode_dss_signature(int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big"))
-    for pem in SigningKey.objects.order_by("-pk").values_list("public_pem", flat=True):
-        if _is_signed_by(pem, der, payload.encode()) and isinstance(claims, dict):
-            return claims
+    for key in SigningKey.objects.order_by("-pk"):
+        if _is_signed_by(key.public_pem, der, payload.encode()) and isinstance(claims, dict):
+            return claims, key
     raise InvalidIdentity("The identity header was not signed by a key of this install.")
 
 
@@ -107,12 +112,41 @@ def public_key_pem() -> str:
     return _current().public_pem
 
 
+def all_keys() -> list[SigningKey]:
+    """The one that signs first, then the old ones, which mail that has left still needs."""
+    _current()
+    return list(SigningKey.objects.order_by("-pk"))
+
+
+def make_next_key() -> SigningKey:
+    """Two who ask at once get one key."""
+    return _create(_current().pk + 1)
+
+
+def published(key: SigningKey) -> dict[str, str]:
+    """As a JSON Web Key, and as PEM for who has no use for one."""
+    public = _public(key.public_pem)
+    numbers = public.public_numbers()
+    der = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return {
+        "kid": hashlib.sha256(der).hexdigest()[:16],
+        "kty": "EC",
+        "crv": "P-256",
+        "alg": "ES256",
+        "use": "sig",
+        "x": _encode(numbers.x.to_bytes(32, "big")),
+        "y": _encode(numbers.y.to_bytes(32, "big")),
+        "public_key": key.public_pem,
+        "created_at": key.created_at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+    }
+
+
 def _current() -> SigningKey:
     key = SigningKey.objects.order_by("-pk").first()
-    return key or _create()
+    return key or _create(1)
 
 
-def _create() -> SigningKey:
+def _create(pk: int) -> SigningKey:
     """A fixed primary key decides between two processes that start together: both go on with one key."""
     private = ec.generate_private_key(ec.SECP256R1())
     pem = private.private_bytes(
@@ -122,7 +156,7 @@ def _create() -> SigningKey:
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     values = {"private_pem_encrypted": secrets.encrypt(pem.decode()), "public_pem": public.decode()}
-    key, _ = SigningKey.objects.get_or_create(pk=1, defaults=values)
+    key, _ = SigningKey.objects.get_or_create(pk=pk, defaults=values)
     return key
 
 
@@ -139,12 +173,16 @@ def _read(encrypted: str) -> ec.EllipticCurvePrivateKey:
     return key
 
 
-def _is_signed_by(public_pem: str, signature: bytes, payload: bytes) -> bool:
-    key = serialization.load_pem_public_key(public_pem.encode())
+def _public(pem: str) -> ec.EllipticCurvePublicKey:
+    key = serialization.load_pem_public_key(pem.encode())
     if not isinstance(key, ec.EllipticCurvePublicKey):
-        return False
+        raise TypeError("The signing key is not an elliptic curve key.")
+    return key
+
+
+def _is_signed_by(public_pem: str, signature: bytes, payload: bytes) -> bool:
     try:
-        key.verify(signature, payload, _ALGORITHM)
+        _public(public_pem).verify(signature, payload, _ALGORITHM)
     except InvalidSignature:
         return False
     return True

@@ -1,6 +1,6 @@
 """Every change of a status, one function a verb: web, API, tasks and commands call the same."""
 
-from approvals.actions.account import change_account, close_account
+from approvals.actions.account import begin_export, change_account, close_account
 from approvals.actions.answering import choose_connection, set_inbound
 from approvals.actions.connections import change_connection, create_connection, delete_connection
 from approvals.actions.contacts import keep_contact, remove_contact
@@ -22,7 +22,8 @@ from approvals.actions.receipts import forget_mail_hooks, receive_mail_hook, rec
 from approvals.actions.runs import retry_resume, send_follow_up
 from approvals.actions.settle import give_up, mark_sent, retry, send_again
 from approvals.actions.setup import allow, disallow, start_run
-from approvals.actions.suppression import suppress, unsuppress
+from approvals.actions.signing import rotate_signing_key
+from approvals.actions.suppression import suppress, unsubscribe, unsuppress
 from approvals.actions.webhooks import (
     change_endpoint,
     create_endpoint,
@@ -36,6 +37,7 @@ __all__ = [
     "allow",
     "approve",
     "approve_inbound",
+    "begin_export",
     "cancel",
     "change_account",
     "change_connection",
@@ -74,6 +76,7 @@ __all__ = [
     "retry_resume",
     "revoke_key",
     "rotate_secret",
+    "rotate_signing_key",
     "send_again",
     "send_follow_up",
     "set_delivery",
@@ -82,5 +85,6 @@ __all__ = [
     "start_run",
     "suppress",
     "test_endpoint",
+    "unsubscribe",
     "unsuppress",
 ]

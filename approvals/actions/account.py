@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
+from math import ceil
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
-from approvals.errors import Invalid
+from approvals.errors import Invalid, TooMany
 from approvals.models import User
 from approvals.permissions import check_administer
 from assistants.models import ApiKey
@@ -42,6 +45,23 @@ def _checked(name: str, value: str) -> str:
         return headers.clean(value) if name == "name" else value
     except ValueError as error:
         raise Invalid([{"field": name, "code": "invalid", "message": str(error)}]) from None
+
+
+EXPORT_EVERY = timedelta(hours=1)
+
+
+def begin_export(*, by: User | ApiKey) -> None:
+    """Say that everything was handed out; once an hour, whoever asks. The UPDATE decides who was first."""
+    check_administer(by)
+    now = timezone.now()
+    with transaction.atomic():
+        Account.objects.get_or_create(pk=1)
+        rested = Q(exported_at=None) | Q(exported_at__lte=now - EXPORT_EVERY)
+        if not Account.objects.filter(rested, pk=1).update(exported_at=now):
+            before = Account.objects.values_list("exported_at", flat=True).get(pk=1) or now
+            wait = ceil((before + EXPORT_EVERY - now).total_seconds())
+            raise TooMany("The account is exported once an hour at most.", "exported_lately", wait=wait)
+        log.record(Entry(Event.Action.ACCOUNT_EXPORTED), by=by.actor)
 
 
 def close_account(*, by: User | ApiKey) -> None:

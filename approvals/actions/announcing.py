@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from approvals import outbox, webhooks, wire
+from approvals import links, outbox, webhooks, wire
 from approvals.models import Decision, OutboxEntry, WebhookDelivery, WebhookEndpoint
 from assistants.models import Run, ToolCall
 from audit.prepared import Rows, Slot
@@ -93,6 +93,8 @@ def _about(event: str, email: Email) -> dict[str, Any]:
         "run_id": email.run_id,
         "openai_thread_id": email.thread_id,
     }
+    if event == webhooks.PENDING:
+        told["approve_url"] = links.approve_url(email.pk)
     call_id = _waiting_call(email) if event == webhooks.RECEIVED else email.tool_call_id
     return told | ({"tool_call_id": call_id} if call_id else {})
 

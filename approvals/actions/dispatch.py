@@ -53,7 +53,7 @@ def look_again(message: OutboundMessage, revision: Revision) -> bool:
     mailbox = message.email.mailbox
     if not mailbox.is_active:
         return _fail(message, f"{mailbox.address} is closed.", ON_ITS_WAY)
-    suppressed = suppression_of(revision.recipients)
+    suppressed = suppression_of(revision.recipients, mailbox)
     if suppressed:
         return _fail(message, f"{suppressed.address} is suppressed: {suppressed.reason}", ON_ITS_WAY)
     ruling = _ruling_now(message, revision)
@@ -68,19 +68,20 @@ def look_again(message: OutboundMessage, revision: Revision) -> bool:
     return True
 
 
-def suppression_of(recipients: list[str]) -> Suppression | None:
-    """That of the first of `recipients` who has one."""
-    return _suppressed(len(recipients)).first(**_slots(recipients))
+def suppression_of(recipients: list[str], mailbox: Mailbox) -> Suppression | None:
+    """The first that keeps `mailbox` from writing to one of `recipients`."""
+    return _suppressed(len(recipients)).first(mailbox=mailbox.pk, **_slots(recipients))
 
 
 @lru_cache(maxsize=32)
 def _suppressed(count: int) -> Rows[Suppression]:
-    return Rows(lambda: _suppressions(count).order_by("pk")[:1])
+    return Rows(lambda: _suppressions(count, Q(mailbox=Slot("mailbox"))).order_by("pk")[:1])
 
 
-def _suppressions(count: int) -> QuerySet[Suppression]:
-    """Of so many recipients, for whom it has slots."""
-    return Suppression.objects.filter(address__in=[Slot(f"recipient_{number}") for number in range(count)])
+def _suppressions(count: int, there: Q) -> QuerySet[Suppression]:
+    """Of so many recipients, for whom it has slots; `there`: those of the mailbox alone."""
+    addresses = [Slot(f"recipient_{number}") for number in range(count)]
+    return Suppression.objects.filter(Q(mailbox=None) | there, address__in=addresses)
 
 
 def _slots(recipients: list[str]) -> dict[str, str]:
@@ -175,7 +176,7 @@ def _begin(recipients: int) -> Move:
             open_mailbox()
             & Q(approved_digest=F("digest"), digest=Slot("digest"))
             & (Q(released_mode="") | Q(released_mode=Subquery(mode_now)))
-            & ~Q(Exists(_suppressions(recipients)))
+            & ~Q(Exists(_suppressions(recipients, Q(mailbox__emails=OuterRef("email")))))
             & Q(Exists(lease))
         )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import transaction
 
+from approvals.actions.mailbox_hooks import set_hooks
 from approvals.actions.oversight import change_mode
 from approvals.errors import Invalid, NotPermitted
 from approvals.models import User
@@ -29,12 +30,18 @@ SETTINGS = (
     "default_gate_timing",
     "scheduling_enabled",
     "mcp_configured",
+    "is_bulk",
 )
 COPIES = ("auto_cc", "auto_bcc")
 
 
-def change_mailbox(mailbox: Mailbox, wanted: Mapping[str, Any], *, by: User | ApiKey) -> None:
-    """`wanted`: new values by name, of SETTINGS and `oversight_mode`. A key only makes the mode stricter."""
+def change_mailbox(
+    mailbox: Mailbox, wanted: Mapping[str, Any], *, key: ApiKey | None = None, by: User | ApiKey
+) -> dict[str, str]:
+    """`wanted`: new values by name, of SETTINGS, HOOKS and `oversight_mode`, which a key only makes stricter.
+
+    What comes back are the secrets of new webhooks, shown this once. `key`: for whom a person does it.
+    """
     check_administer(by, mailbox)
     mode = wanted.get("oversight_mode", mailbox.oversight_mode)
     if isinstance(by, ApiKey):
@@ -46,10 +53,11 @@ def change_mailbox(mailbox: Mailbox, wanted: Mapping[str, Any], *, by: User | Ap
         if changed:
             Mailbox.objects.filter(pk=mailbox.pk).update(**changed)
             entries.append(Entry(Event.Action.MAILBOX_CHANGED, Subject(mailbox_id=mailbox.pk), changed))
-        if entries:
-            log.record(*entries, by=by.actor)
+        secrets, hooked = set_hooks(mailbox, wanted, key=key, by=by)
+        log.record(*entries, *hooked, by=by.actor)
     for name, value in changed.items():
         setattr(mailbox, name, value)
+    return secrets
 
 
 def new_copies(mailbox: Mailbox, wanted: Mapping[str, Any]) -> dict[str, str]:

@@ -167,7 +167,9 @@ def _suppress(receipt: DeliveryReceipt) -> list[Entry]:
         return []
     why = f"bounced: {receipt.detail or receipt.status}" if is_hard else "called our mail spam"
     reason = why.strip(": ")[:200]
-    kept, is_new = Suppression.objects.get_or_create(address=receipt.recipient, defaults={"reason": reason})
+    kept, is_new = Suppression.objects.get_or_create(
+        address=receipt.recipient, mailbox=None, defaults={"reason": reason}
+    )
     if not is_new:
         return []
     details = {"address": kept.address, "reason": kept.reason, "receipt": receipt.pk}

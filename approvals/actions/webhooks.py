@@ -42,21 +42,35 @@ def create_endpoint(
 
     `key`: for whom a person makes it, if somebody asked.
     """
+    with transaction.atomic():
+        endpoint, secret, entry = make_endpoint(url, events, mailbox, secret=secret, key=key, by=by)
+        log.record(entry, by=by.actor)
+    return endpoint, secret
+
+
+def make_endpoint(
+    url: str,
+    events: Sequence[str],
+    mailbox: Mailbox | None,
+    *,
+    secret: str = "",
+    key: ApiKey | None = None,
+    by: User | ApiKey,
+) -> tuple[WebhookEndpoint, str, Entry]:
+    """The same without its record, for a caller that has more to do in the transaction."""
     _check(by, mailbox)
     url, events = checked(url, events)
     secret = _checked_secret(secret)
-    with transaction.atomic():
-        if WebhookEndpoint.objects.count() >= MOST_ENDPOINTS:
-            raise Conflict(f"There are {MOST_ENDPOINTS} webhooks already; delete one first.")
-        endpoint = WebhookEndpoint.objects.create(
-            url=url,
-            events=events,
-            mailbox=mailbox,
-            key=by if isinstance(by, ApiKey) else key,
-            secret_encrypted=encrypt(secret),
-        )
-        _record(Event.Action.WEBHOOK_CREATED, endpoint, by, events=events)
-    return endpoint, secret
+    if WebhookEndpoint.objects.count() >= MOST_ENDPOINTS:
+        raise Conflict(f"There are {MOST_ENDPOINTS} webhooks already; delete one first.")
+    endpoint = WebhookEndpoint.objects.create(
+        url=url,
+        events=events,
+        mailbox=mailbox,
+        key=by if isinstance(by, ApiKey) else key,
+        secret_encrypted=encrypt(secret),
+    )
+    return endpoint, secret, _entry(Event.Action.WEBHOOK_CREATED, endpoint, events=events)
 
 
 def change_endpoint(
@@ -103,6 +117,10 @@ def delete_endpoint(endpoint: WebhookEndpoint, *, by: User | ApiKey) -> None:
             _record(Event.Action.WEBHOOK_DELETED, endpoint, by)
 
 
+def deleted_entry(endpoint: WebhookEndpoint) -> Entry:
+    return _entry(Event.Action.WEBHOOK_DELETED, endpoint)
+
+
 def test_endpoint(endpoint: WebhookEndpoint, *, by: User | ApiKey) -> WebhookDelivery:
     _check(by, endpoint.mailbox)
     if not endpoint.is_active:
@@ -139,11 +157,11 @@ def secrets_of(endpoint: WebhookEndpoint) -> list[str]:
     return found
 
 
-def checked(url: str, events: Sequence[str]) -> tuple[str, list[str]]:
+def checked(url: str, events: Sequence[str], *, field: str = "url") -> tuple[str, list[str]]:
     try:
         check_url(url)
     except Forbidden as error:
-        raise Invalid([{"field": "url", "code": "bad_url", "message": str(error)}]) from None
+        raise Invalid([{"field": field, "code": "bad_url", "message": str(error)}]) from None
     if not events:
         raise Invalid([{"field": "events", "code": "required", "message": "Name at least one event."}])
     try:
@@ -173,6 +191,9 @@ def _check(by: User | ApiKey, mailbox: Mailbox | None) -> None:
 def _record(
     action: Event.Action, endpoint: WebhookEndpoint, by: User | ApiKey | None, **details: object
 ) -> None:
+    log.record(_entry(action, endpoint, **details), by=by.actor if by else "system:webhooks")
+
+
+def _entry(action: Event.Action, endpoint: WebhookEndpoint, **details: object) -> Entry:
     subject = Subject(mailbox_id=endpoint.mailbox_id or "")
-    told = {"webhook": endpoint.pk, "url": endpoint.url, **details}
-    log.record(Entry(action, subject, told), by=by.actor if by else "system:webhooks")
+    return Entry(action, subject, {"webhook": endpoint.pk, "url": endpoint.url, **details})

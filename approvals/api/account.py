@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import Q
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -12,9 +13,11 @@ from approvals import actions, usage, wire
 from approvals.actions.account import the_account
 from approvals.api import answers
 from approvals.api.admin_requests import AccountChange, AuditQuery, UsageQuery, WithCode, emptied
+from approvals.api.authentication import ANY_KEY
 from approvals.api.base import View, body, key_of, query, validated
 from approvals.api.paging import page
 from approvals.api.schema import operation
+from approvals.api.system import sign_up_is_off
 from approvals.api.two_step import two_step
 from approvals.models import OperatorRequest
 from approvals.permissions import check_administer, check_all_mailboxes
@@ -50,7 +53,17 @@ def account_object(account: Account) -> answers.AccountObject:
 
 
 class AccountView(View):
-    scopes = {"GET": (Scope.READ,), "PATCH": (Scope.ADMIN,), "DELETE": (Scope.ADMIN,)}
+    scopes = {"GET": (Scope.READ,), "POST": ANY_KEY, "PATCH": (Scope.ADMIN,), "DELETE": (Scope.ADMIN,)}
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        if request.method == "POST":
+            raise sign_up_is_off()  # before anybody is asked for a key: who signs up has none
+        super().initial(request, *args, **kwargs)
+
+    @extend_schema(exclude=True)
+    def post(self, request: Request) -> Response:
+        """Signing up, which is off: `initial` says so."""
+        raise sign_up_is_off()
 
     @operation("get_account", answers.AccountObject)
     def get(self, request: Request) -> Response:
@@ -106,7 +119,7 @@ class AuditLogView(View):
         """What happened, newest first: in the key's mailboxes, or everywhere for a key over all of them."""
         key, wanted = key_of(request), query(request, AuditQuery)
         rows, cursor = page(_events(key, wanted).select_related("payload"), wanted)
-        shown = [_entry(event) for event in rows]
+        shown = [audit_entry(event) for event in rows]
         return Response({"entries": shown, "items": shown, "cursor": cursor})
 
 
@@ -126,7 +139,7 @@ def _events(key: ApiKey, wanted: dict[str, Any]) -> Any:
     return found.filter(Q(mailbox_id__in=within))
 
 
-def _entry(event: Event) -> answers.AuditEntry:
+def audit_entry(event: Event) -> answers.AuditEntry:
     kind, resource = _resource(event)
     owner, _, pk = event.actor.partition(":")
     return {

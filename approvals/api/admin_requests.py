@@ -14,7 +14,15 @@ from audit.models import Event
 from mailboxes.models import GateTiming, OversightMode
 
 # a null empties these; elsewhere it is the same as saying nothing
-EMPTIED_BY_NULL = ("auto_cc", "auto_bcc", "signature_block", "physical_address", "display_name")
+EMPTIED_BY_NULL = (
+    "auto_cc",
+    "auto_bcc",
+    "signature_block",
+    "physical_address",
+    "display_name",
+    "webhook_url",
+    "oversight_webhook_url",
+)
 
 
 def emptied(data: Any) -> dict[str, Any]:
@@ -27,6 +35,10 @@ class WithCode(serializers.Serializer[Any]):
     approval_code = StringField(
         required=False, max_length=40, help_text="The one-time code that an administrator was shown."
     )
+
+
+class SessionCode(serializers.Serializer[Any]):
+    code = StringField(max_length=40, allow_blank=False)
 
 
 class MailboxSettings(WithCode):
@@ -42,6 +54,11 @@ class MailboxSettings(WithCode):
     default_gate_timing = serializers.ChoiceField(GateTiming.values, required=False)
     scheduling_enabled = serializers.BooleanField(required=False)
     mcp_configured = serializers.BooleanField(required=False)
+    is_bulk = serializers.BooleanField(
+        required=False, help_text="A newsletter: who gets it may unsubscribe with one click."
+    )
+    webhook_url = StringField(required=False, max_length=2000, help_text="Gets the events of its mail.")
+    oversight_webhook_url = StringField(required=False, max_length=2000, help_text="Gets its decisions.")
 
 
 class UpgradeRequest(serializers.Serializer[Any]):

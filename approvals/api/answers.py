@@ -57,6 +57,32 @@ class Deleted(Status):
     deleted: bool
 
 
+class HookSecrets(TypedDict):
+    """Of webhooks that the call made; each is shown this once."""
+
+    webhook_signing_secret: NotRequired[str]
+    oversight_webhook_signing_secret: NotRequired[str]
+
+
+class MailboxWithSecrets(MailboxObject, HookSecrets):
+    """The mailbox, and the secrets of webhooks that the call made: each is shown this once."""
+
+
+class MailboxUpdated(HookSecrets):
+    status: str
+
+
+class SessionAsked(TypedDict):
+    status: str
+    message: str
+    expires_at: str
+
+
+class Session(TypedDict):
+    active: bool
+    expires_at: str | None
+
+
 class KeyObject(TypedDict):
     id: str
     name: str

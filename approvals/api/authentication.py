@@ -10,6 +10,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import BasePermission
 
 from approvals.errors import NotPermitted
+from approvals.operator_sessions import COOKIE, find
 from assistants.keys import find_key
 from assistants.models import ApiKey
 
@@ -46,7 +47,11 @@ def identify(request: HttpRequest | Request) -> ApiKey | None:
 class KeyAuthentication(BaseAuthentication):
     def authenticate(self, request: Request) -> tuple[ApiKey, ApiKey] | None:
         key = identify(request)
-        return (key, key) if key else None
+        if key is None:
+            return None
+        if token := request.COOKIES.get(COOKIE):
+            key.in_operator_session = find(key, token) is not None
+        return key, key
 
     def authenticate_header(self, request: Request) -> str:
         return CHALLENGE

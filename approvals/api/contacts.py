@@ -29,6 +29,17 @@ def contact_object(contact: Contact) -> answers.ContactObject:
     }
 
 
+def suppression_object(kept: Suppression) -> answers.SuppressionObject:
+    """Without a mailbox it holds for all of them."""
+    return {
+        "id": kept.pk,
+        "email_address": kept.address,
+        "reason": kept.reason,
+        "mailbox_id": kept.mailbox_id,
+        "created_at": wire.moment(kept.created_at),
+    }
+
+
 class ContactsView(View):
     scopes = {"GET": (Scope.READ,), "POST": (Scope.SEND,)}
 
@@ -68,18 +79,10 @@ class SuppressionsView(View):
 
     @operation("list_suppressions", answers.SuppressionList, parameters=[PageQuery])
     def get(self, request: Request) -> Response:
-        """Addresses that nothing is sent to, newest first. They hold for every mailbox."""
-        rows, cursor = page(Suppression.objects.all(), query(request, PageQuery))
-        shown = [
-            {
-                "id": kept.pk,
-                "email_address": kept.address,
-                "reason": kept.reason,
-                "mailbox_id": None,
-                "created_at": wire.moment(kept.created_at),
-            }
-            for kept in rows
-        ]
+        """Addresses that nothing is sent to, newest first: from one mailbox, or from none at all."""
+        found = Suppression.objects.visible_to(key_of(request))
+        rows, cursor = page(found, query(request, PageQuery))
+        shown = [suppression_object(kept) for kept in rows]
         return Response({"suppressions": shown, "items": shown, "cursor": cursor})
 
 
@@ -88,8 +91,9 @@ class SuppressionView(View):
 
     @operation("remove_suppression", answers.Status)
     def delete(self, request: Request, address: str) -> Response:
-        """Let mail to this address leave again. For a key over all mailboxes, since it holds for all."""
+        """Let mail to this address leave again. What holds for all mailboxes takes a key over all."""
+        key = key_of(request)
         # some clients escape the @ twice, and a path is unescaped once
-        kept = one(Suppression.objects.filter(address=unquote(address).lower()), "suppressed address")
-        actions.unsuppress(kept, by=key_of(request))
+        found = Suppression.objects.visible_to(key).filter(address=unquote(address).lower())
+        actions.unsuppress(*found.select_related("mailbox"), by=key)
         return Response({"status": "removed"})

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from approvals import wire
 from approvals.api.authentication import CHALLENGE
-from approvals.errors import Conflict, DomainError, Invalid, NotFound
+from approvals.errors import Conflict, DomainError, Invalid, NotFound, TooMany
 from approvals.models import Decision, OutboundMessage
 from audit.ids import new_id
 from audit.log import storable
@@ -25,17 +25,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("counterseal.api")
 
 Answer = tuple[int, dict[str, Any], dict[str, str]]  # status, body, headers
-
-
-class TooMany(DomainError):
-    """`wait`: seconds after which the same call may pass."""
-
-    status = 429
-    code = "rate_limited"
-
-    def __init__(self, sentence: str, *, wait: int) -> None:
-        super().__init__(sentence)
-        self.wait = wait
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response:

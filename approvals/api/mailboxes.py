@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from approvals import actions, mailbox_requests, upgrades, wire
+from approvals.actions.mailbox_hooks import new_hooks
 from approvals.actions.mailbox_settings import new_copies
 from approvals.actions.setup import checked_pattern
 from approvals.api import answers
@@ -23,7 +24,6 @@ from approvals.api.admin_requests import (
     emptied,
 )
 from approvals.api.base import View, body, key_of, mailbox_of, one, query, validated
-from approvals.api.errors import TooMany
 from approvals.api.paging import page
 from approvals.api.requests import MailboxRequest, PageQuery
 from approvals.api.schema import operation
@@ -43,13 +43,14 @@ class MailboxesView(View):
     def get(self, request: Request) -> Response:
         """The mailboxes within the key's reach, newest first."""
         open_ones = Mailbox.objects.visible_to(key_of(request)).filter(is_active=True)
+        open_ones = open_ones.prefetch_related("webhooks")
         found, cursor = page(open_ones, query(request, PageQuery))
         shown = [wire.mailbox_object(mailbox) for mailbox in found]
         return Response({"mailboxes": shown, "items": shown, "cursor": cursor})
 
     @operation(
         "create_mailbox",
-        wire.MailboxObject,
+        answers.MailboxWithSecrets,
         status=201,
         also={202: answers.PendingApproval},
         request=MailboxRequest,
@@ -61,28 +62,32 @@ class MailboxesView(View):
             address=data.get("address") or data.get("address_local") or data["address_local_part"],
             display_name=data.get("display_name", ""),
             oversight_mode=data.get("oversight_mode", OversightMode.GATED_SEND),
+            webhook_url=data.get("webhook_url", ""),
+            oversight_webhook_url=data.get("oversight_webhook_url", ""),
         )
         made = mailbox_requests.create_by_key(wanted, data.get("approval_code", ""), by=key_of(request))
-        if isinstance(made, Mailbox):
-            return Response(wire.mailbox_object(made), status=201)
+        if isinstance(made, mailbox_requests.Created):
+            return Response({**wire.mailbox_object(made.mailbox), **made.secrets}, status=201)
         return pending(made)
 
 
 def _change(request: Request, mailbox_id: str, done: Callable[[Mailbox], Any]) -> Response:
-    """Settings at once; whom each message is copied to, with a person's word."""
+    """Settings at once; whom each message is copied to and who hears of it, with a person's word."""
     key, data = key_of(request), validated(MailboxSettings, emptied(request.data))
     mailbox = mailbox_of(key, mailbox_id)
     check_administer(key, mailbox)
     wanted = {name: value for name, value in data.items() if name != "approval_code"}
 
     def change() -> Response:
-        actions.change_mailbox(mailbox, wanted, by=key)
-        return Response(done(mailbox_of(key, mailbox_id)))
+        secrets = actions.change_mailbox(mailbox, wanted, by=key)
+        return Response({**done(mailbox_of(key, mailbox_id)), **secrets})
 
-    if not new_copies(mailbox, wanted):
+    copies, hooks = new_copies(mailbox, wanted), new_hooks(mailbox, wanted)
+    if not copies and not hooks:
         return change()
+    action = OperatorRequest.Action.CHANGE_COPIES if copies else OperatorRequest.Action.CHANGE_HOOKS
     params = {"mailbox_id": mailbox.pk, "address": mailbox.address, **wanted}
-    return two_step(OperatorRequest.Action.CHANGE_COPIES, params, data, by=key, do=change)
+    return two_step(action, params, data, by=key, do=change)
 
 
 class MailboxView(View):
@@ -92,7 +97,7 @@ class MailboxView(View):
     def get(self, request: Request, mailbox_id: str) -> Response:
         return Response(wire.mailbox_object(mailbox_of(key_of(request), mailbox_id)))
 
-    @operation("update_mailbox", answers.Status, also=PENDING, request=MailboxSettings)
+    @operation("update_mailbox", answers.MailboxUpdated, also=PENDING, request=MailboxSettings)
     def patch(self, request: Request, mailbox_id: str) -> Response:
         """Change its settings. The mode can be made stricter only; looser takes a person."""
         return _change(request, mailbox_id, lambda _: {"status": "updated"})
@@ -108,7 +113,7 @@ class MailboxView(View):
 class ConfigureView(View):
     scopes = {"PATCH": (Scope.ADMIN,)}
 
-    @operation("configure_mailbox", wire.MailboxObject, also=PENDING, request=MailboxSettings)
+    @operation("configure_mailbox", answers.MailboxWithSecrets, also=PENDING, request=MailboxSettings)
     def patch(self, request: Request, mailbox_id: str) -> Response:
         """The same as changing the mailbox, with the mailbox for an answer."""
         return _change(request, mailbox_id, wire.mailbox_object)
@@ -121,10 +126,7 @@ class RequestUpgradeView(View):
     def post(self, request: Request, mailbox_id: str) -> Response:
         """Ask a person for a looser mode. Three times an hour at most."""
         key, data = key_of(request), body(request, UpgradeRequest)
-        try:
-            upgrades.ask(mailbox_of(key, mailbox_id), data["target_mode"], by=key)
-        except upgrades.TooOften as error:
-            raise TooMany(error.sentence, wait=error.wait) from error
+        upgrades.ask(mailbox_of(key, mailbox_id), data["target_mode"], by=key)
         return Response({"status": "upgrade_requested"})
 
 
@@ -146,7 +148,7 @@ class AllowlistView(View):
     def get(self, request: Request, mailbox_id: str) -> Response:
         """Who may be written to without review, while the mailbox is in gated_send."""
         mailbox = mailbox_of(key_of(request), mailbox_id)
-        shown = [_listed(entry) for entry in mailbox.allowlist.order_by("pk")]
+        shown = [listed_entry(entry) for entry in mailbox.allowlist.order_by("pk")]
         return Response({"mailbox_id": mailbox.pk, "count": len(shown), "entries": shown, "items": shown})
 
     @operation(
@@ -163,7 +165,7 @@ class AllowlistView(View):
         note = data.get("note", "")
 
         def add() -> Response:
-            return Response(_listed(actions.allow(mailbox, pattern, by=key, note=note)), status=201)
+            return Response(listed_entry(actions.allow(mailbox, pattern, by=key, note=note)), status=201)
 
         params = {"mailbox_id": mailbox.pk, "address": mailbox.address, "pattern": pattern, "note": note}
         return two_step(OperatorRequest.Action.ADD_TO_ALLOWLIST, params, data, by=key, do=add)
@@ -188,7 +190,7 @@ class AllowlistEntryView(View):
         return two_step(OperatorRequest.Action.CUT_ALLOWLIST, params, data, by=key, do=remove)
 
 
-def _listed(entry: AllowlistEntry) -> answers.AllowlistEntryObject:
+def listed_entry(entry: AllowlistEntry) -> answers.AllowlistEntryObject:
     return {
         "id": entry.pk,
         "pattern": entry.pattern,

@@ -20,8 +20,9 @@ from rest_framework.exceptions import MethodNotAllowed, NotAuthenticated
 from approvals import wire
 from approvals.api.authentication import check_scopes, identify
 from approvals.api.base import email_of
-from approvals.api.errors import TooMany, answer
+from approvals.api.errors import answer
 from approvals.api.requests import WaitQuery
+from approvals.errors import TooMany
 from approvals.states import FINAL
 from approvals.wire import Dialect
 from assistants.models import ApiKey, Scope

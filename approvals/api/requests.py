@@ -335,14 +335,8 @@ class MailboxRequest(serializers.Serializer[Any]):
     display_name = StringField(required=False, max_length=200)
     oversight_mode = serializers.ChoiceField(OversightMode.values, required=False)
     approval_code = StringField(required=False, max_length=40)
-    webhook_url = StringField(required=False, help_text="Not yet available.")
-
-    def validate_webhook_url(self, url: str) -> str:
-        if url:
-            raise serializers.ValidationError(
-                "Webhooks are not available yet.", code="webhooks_not_available"
-            )
-        return url
+    webhook_url = StringField(required=False, max_length=2000, help_text="Gets the events of its mail.")
+    oversight_webhook_url = StringField(required=False, max_length=2000, help_text="Gets its decisions.")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         given = [name for name in ("address", "address_local", "address_local_part") if attrs.get(name)]

@@ -49,9 +49,14 @@ class SignUpView(View):
     permission_classes = [AllowAny]
 
     def post(self, request: Request, **_: Any) -> Response:
-        raise NotFound("Sign-up is off here: whoever runs this Counterseal makes keys, in the dashboard.")
+        raise sign_up_is_off()
 
     get = post
+
+
+def sign_up_is_off() -> NotFound:
+    sentence = "Sign-up is off here: whoever runs this Counterseal makes keys, in the dashboard."
+    return NotFound(sentence)
 
 
 class BillingView(View):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rest_framework.throttling import BaseThrottle
 
-from approvals.api.errors import TooMany
+from approvals.errors import TooMany
 from assistants import limits
 from assistants.models import ApiKey, Scope
 

@@ -10,17 +10,20 @@ from approvals.api import (
     attachments,
     contacts,
     emails,
+    export,
     flat,
     hooks,
     keys,
     mailboxes,
     messages,
+    operator,
     oversight,
     runs,
     sending,
     system,
     webhooks,
 )
+from approvals.views.approving import approve_link
 
 
 class IdConverter(StringConverter):
@@ -88,6 +91,11 @@ urlpatterns = [
     path("v1/billing/session-key", system.SignUpView.as_view()),
     path("v1/billing/<id:what>", system.BillingView.as_view()),
     path("v1/account", account.AccountView.as_view()),
+    path("v1/export", export.ExportView.as_view()),
+    path("v1/operator/start-session", operator.StartSessionView.as_view()),
+    path("v1/operator/verify-session", operator.VerifySessionView.as_view()),
+    path("v1/operator/end-session", operator.EndSessionView.as_view()),
+    path("v1/operator/session", operator.SessionView.as_view()),
     path("v1/usage", account.UsageView.as_view()),
     path("v1/audit-log", account.AuditLogView.as_view()),
     path("v1/api-keys", keys.KeysView.as_view()),
@@ -103,6 +111,7 @@ urlpatterns = [
     path("v1/webhooks/<id:webhook_id>/test", webhooks.TestView.as_view()),
     path("v1/webhook-deliveries", webhooks.DeliveriesView.as_view()),
     path("v1/webhook-deliveries/<id:delivery_id>/redeliver", webhooks.RedeliverView.as_view()),
+    path("v1/approve/<str:token>", approve_link, name="approve_link"),
     path("v1/tools", runs.ToolsView.as_view()),
     path("v1/runs", runs.RunsView.as_view()),
     path("v1/runs/<id:run_id>", runs.RunView.as_view()),

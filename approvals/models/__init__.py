@@ -4,7 +4,7 @@ from approvals.models.messages import Decision, OutboundMessage
 from approvals.models.outbox import OutboxEntry
 from approvals.models.people import Membership, SignInLink, User, UserManager
 from approvals.models.reach import ConversationThread, KeyMailbox, MailboxAssistant
-from approvals.models.requests import IdempotencyKey, OperatorRequest
+from approvals.models.requests import IdempotencyKey, OperatorRequest, OperatorSession
 from approvals.models.webhooks import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "MailboxAssistant",
     "Membership",
     "OperatorRequest",
+    "OperatorSession",
     "OutboundMessage",
     "OutboxEntry",
     "SignInLink",

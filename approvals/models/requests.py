@@ -67,8 +67,10 @@ class OperatorRequest(models.Model):
         WIDEN_KEY = "widen_key"
         REVOKE_KEY = "revoke_key"
         CREATE_WEBHOOK = "create_webhook"
+        CHANGE_HOOKS = "change_hooks"
         CHANGE_ACCOUNT = "change_account"
         DELETE_ACCOUNT = "delete_account"
+        OPERATOR_SESSION = "operator_session"
 
     id = models.CharField(max_length=40, primary_key=True, default=partial(new_id, "opr"))
     key = models.ForeignKey(ApiKey, models.CASCADE, related_name="operator_requests")
@@ -102,7 +104,11 @@ class OperatorRequest(models.Model):
     def sentence(self) -> str:
         """What was asked for, for the person who is to let it happen."""
         words = {name: ", ".join(v) if isinstance(v, list) else v for name, v in self.params.items()}
-        return SENTENCES[self.Action(self.action)].format_map(_Blank(words))
+        hooks = [
+            self.params[name] for name in ("webhook_url", "oversight_webhook_url") if name in self.params
+        ]
+        posted = f" Its events are sent to {' and '.join(hooks)}." if any(hooks) else ""
+        return SENTENCES[self.Action(self.action)].format_map(_Blank(words)) + posted
 
 
 class _Blank(dict[str, Any]):
@@ -121,6 +127,22 @@ SENTENCES = {
     Asked.WIDEN_KEY: "More rights for the key “{name}”: {scopes}.",
     Asked.REVOKE_KEY: "The end of the key “{name}” ({key}).",
     Asked.CREATE_WEBHOOK: "Events sent to {url}: {events}.",
+    Asked.CHANGE_HOOKS: "Another receiver for the mail of {address}.",
     Asked.CHANGE_ACCOUNT: "The oversight address {oversight_email}, which gets copies and these codes.",
     Asked.DELETE_ACCOUNT: "The end of this account: nothing is sent any more, and every key ends.",
+    Asked.OPERATOR_SESSION: "Half an hour in which this key needs no code for mailboxes, keys, webhooks, "
+    "copies and the allowlist.",
 }
+
+
+class OperatorSession(models.Model):
+    """A time in which a key needs no code for what otherwise takes one. Only its cookie's hash is kept."""
+
+    key = models.ForeignKey(ApiKey, models.CASCADE, related_name="operator_sessions")
+    hash = models.CharField(max_length=64, unique=True)
+    started_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"of {self.key_id}"

@@ -87,6 +87,7 @@ class Rail:
             places.append(self._place("webhooks", "Webhooks"))
         if self.user.is_administrator and self.user.all_mailboxes:
             places.insert(2, self._place("connections", "Connections"))
+            places.append(self._place("identity", "Identity"))
         return places
 
     def _recipients(self) -> Place:

@@ -45,7 +45,13 @@ def _listed(values: Iterable[str], names: dict[str, str]) -> str:
 
 def _mailbox(params: dict[str, Any], names: dict[str, str]) -> Words:
     rows: Rows = [("Address", params["address"]), ("Oversight", params["oversight_mode"])]
-    return Words("A new mailbox", [*rows, ("Display name", params["display_name"])])
+    rows.append(("Display name", params["display_name"]))
+    return Words("A new mailbox", [*rows, *_hooks(params)])
+
+
+def _hooks(params: dict[str, Any]) -> Rows:
+    labels = {"webhook_url": "Its mail is told to", "oversight_webhook_url": "Its decisions are told to"}
+    return [(label, params[name] or "nobody") for name, label in labels.items() if name in params]
 
 
 LABELS = {
@@ -59,6 +65,7 @@ LABELS = {
     "default_gate_timing": "Scheduled mail is decided",
     "scheduling_enabled": "Schedules mail",
     "mcp_configured": "Its client has asked its person",
+    "is_bulk": "Sends bulk mail",
 }
 
 
@@ -66,7 +73,10 @@ def _settings(params: dict[str, Any], names: dict[str, str]) -> Words:
     shown = {True: "yes", False: "no", "": "nobody"}
     named = [(label, params[name]) for name, label in LABELS.items() if name in params]
     rows: Rows = [(label, shown.get(value, value)) for label, value in named]
-    return Words("Who gets copies of its mail", [("Mailbox", params["address"]), *rows])
+    title = (
+        "Who gets copies of its mail" if {"auto_cc", "auto_bcc"} & set(params) else "Who hears of its mail"
+    )
+    return Words(title, [("Mailbox", params["address"]), *rows, *_hooks(params)])
 
 
 def _upgrade(params: dict[str, Any], names: dict[str, str]) -> Words:
@@ -127,9 +137,15 @@ def _end(params: dict[str, Any], names: dict[str, str]) -> Words:
     return Words("The end of this account", [], warning, "Close the account")
 
 
+def _session(params: dict[str, Any], names: dict[str, str]) -> Words:
+    warning = "Until it ends, nobody is asked about mailboxes, keys, webhooks, copies and the allowlist."
+    return Words("Half an hour without codes", [("Begins", "with the code, not here")], warning)
+
+
 WORDS: dict[Action, Callable[[dict[str, Any], dict[str, str]], Words]] = {
     Action.CREATE_MAILBOX: _mailbox,
     Action.CHANGE_COPIES: _settings,
+    Action.CHANGE_HOOKS: _settings,
     Action.UPGRADE_MODE: _upgrade,
     Action.ADD_TO_ALLOWLIST: _allow,
     Action.CUT_ALLOWLIST: _disallow,
@@ -139,4 +155,5 @@ WORDS: dict[Action, Callable[[dict[str, Any], dict[str, str]], Words]] = {
     Action.CREATE_WEBHOOK: _webhook,
     Action.CHANGE_ACCOUNT: _account,
     Action.DELETE_ACCOUNT: _end,
+    Action.OPERATOR_SESSION: _session,
 }

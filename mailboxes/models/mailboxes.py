@@ -43,6 +43,8 @@ class Account(models.Model):
     closed_at = models.DateTimeField(null=True)
     held_at = models.DateTimeField(null=True)
     held_reason = models.CharField(max_length=500, blank=True)
+    # when the whole of it was last asked for
+    exported_at = models.DateTimeField(null=True)
 
     def __str__(self) -> str:
         return self.name
@@ -76,6 +78,8 @@ class Mailbox(models.Model):
     auto_bcc = models.CharField(max_length=320, blank=True)
     signature_block = models.CharField(max_length=1000, blank=True)
     ai_disclosure = models.BooleanField(default=True)
+    # a newsletter and the like: who gets it may unsubscribe with one click
+    is_bulk = models.BooleanField(default=False)
     forward_inbound = models.BooleanField(default=False)
     default_gate_timing = models.CharField(
         max_length=16, choices=GateTiming.choices, default=GateTiming.GATE_FIRST
@@ -128,13 +132,33 @@ class AllowlistEntry(models.Model):
         return self.pattern
 
 
+class SuppressionQuerySet(models.QuerySet["Suppression"]):
+    def visible_to(self, actor: Any) -> Self:
+        """What holds everywhere is everybody's to know: their mail is stopped by it."""
+        return self.filter(models.Q(mailbox=None) | actor.mailbox_reach("mailbox"))
+
+
 class Suppression(models.Model):
-    """A lower-case address that must not be written to; looked at again in the last UPDATE before DATA."""
+    """A lower-case address that must not be written to; looked at again in the last UPDATE before DATA.
+
+    Without a mailbox, from none of them. Who unsubscribes from one still hears from the others.
+    """
 
     id = models.CharField(max_length=40, primary_key=True, default=partial(new_id, "sup"))
-    address = models.CharField(max_length=320, unique=True)
+    address = models.CharField(max_length=320)
+    mailbox = models.ForeignKey(Mailbox, models.CASCADE, null=True, related_name="suppressions")
     reason = models.CharField(max_length=200)
     created_at = models.DateTimeField(default=timezone.now)
+
+    objects = SuppressionQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["address", "mailbox"], name="suppressed_once_in_a_mailbox"),
+            models.UniqueConstraint(
+                fields=["address"], condition=models.Q(mailbox=None), name="suppressed_once_everywhere"
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.address

@@ -63,10 +63,16 @@ def check_documented(method: str, path: str, response: Any) -> None:
         return  # a file
     schema = documented["content"]["application/json"]["schema"]
     components = {"components": document()["components"]}
-    errors = [
-        error.message for error in OAS31Validator({**components, **schema}).iter_errors(response.json())
-    ]
+    body = json.loads(_read(response)) if response.streaming else response.json()
+    errors = [error.message for error in OAS31Validator({**components, **schema}).iter_errors(body)]
     assert not errors, f"{method} {path}: {errors}"
+
+
+def _read(response: Any) -> bytes:
+    """Left there to be read again."""
+    whole: bytes = response.getvalue()
+    response.streaming_content = [whole]
+    return whole
 
 
 def _operation(method: str, path: str) -> dict[str, Any] | None:

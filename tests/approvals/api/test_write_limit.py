@@ -15,8 +15,8 @@ from django.conf import settings as django_settings
 from django.db import connection
 from pytest_django import Settings
 
-from approvals.api.errors import TooMany
 from approvals.api.throttle import spend
+from approvals.errors import TooMany
 from assistants.models import ApiKey
 from mailboxes.models import Mailbox
 from tests import factories
