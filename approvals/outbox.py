@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -34,6 +34,7 @@ TASKS = {
     OutboxEntry.Kind.MAIL_CODE: "approvals.tasks.deliver",
     OutboxEntry.Kind.MAIL_STOPPED: "approvals.tasks.deliver",
     OutboxEntry.Kind.POST_WEBHOOK: "approvals.tasks.post",
+    OutboxEntry.Kind.RECEIVE_EMAIL: "approvals.tasks.receive",
     OutboxEntry.Kind.RESUME_RUN: "approvals.tasks.drive",
     OutboxEntry.Kind.START_RUN: "approvals.tasks.drive",
 }
@@ -77,6 +78,15 @@ def enqueue(kind: OutboxEntry.Kind, ref: str, *, due_at: datetime | None = None)
     if _write(promise) and here:
         transaction.on_commit(lambda: _handed[task].append(promise))
     nudge.on_commit(task)
+
+
+def enqueue_new(kind: OutboxEntry.Kind, refs: Sequence[str]) -> None:
+    """Promise `kind` on rows that were made in this very transaction: nobody can have promised it before."""
+    if not connection.in_atomic_block:
+        raise RuntimeError("enqueue_new() belongs into the transaction of its cause")
+    now = timezone.now()
+    OutboxEntry.objects.bulk_create(OutboxEntry(kind=kind, ref=ref, due_at=now) for ref in refs)
+    nudge.on_commit(TASKS.get(kind, OTHERS))
 
 
 # one statement, where the ORM would take four: look, and a savepoint around an INSERT that may find another's

@@ -17,6 +17,11 @@ READ_ONLY, GATED_ALL, GATED_SEND, MONITORED, AUTONOMOUS = (
 )
 
 
+# of one conversation and one hour: what two programs that answer each other may do before a person looks
+RUNS_PER_HOUR = 10
+RELEASES_PER_HOUR = 10
+
+
 class Verdict(StrEnum):
     RELEASE = "release"
     HOLD = "hold"
@@ -74,6 +79,27 @@ def _by_allowlist(recipients: tuple[str, ...], oversight: Oversight) -> Ruling:
             f"{oversight.mailbox} is in gated_send.",
             *(f"{stranger} is not on the allowlist." for stranger in strangers),
         ),
+    )
+
+
+def brake(ruling: Ruling, released: int) -> Ruling:
+    """`released`: how much mail of the conversation left without a person in the last hour."""
+    if ruling.verdict != Verdict.RELEASE or released < RELEASES_PER_HOUR:
+        return ruling
+    reason = (
+        f"{released} messages of this conversation left without a person within the hour: "
+        "it may be two programs that answer each other."
+    )
+    return Ruling(Verdict.HOLD, (reason,))
+
+
+def too_many_runs(started: int) -> str:
+    """Why mail starts no run although its mailbox says so, or ""; `started` in the last hour."""
+    if started < RUNS_PER_HOUR:
+        return ""
+    return (
+        f"Mail of this conversation started {started} runs within the hour: "
+        "it may be two programs that answer each other."
     )
 
 

@@ -14,6 +14,11 @@ def deliver() -> int:
     return outbox.drain(effects.DELIVERY)
 
 
+@shared_task(name="approvals.tasks.receive")
+def receive() -> int:
+    return outbox.drain(effects.INBOUND)
+
+
 @shared_task(name="approvals.tasks.drain")
 def drain() -> int:
     return outbox.drain(effects.OTHERS)

@@ -16,6 +16,7 @@ from approvals import links
 from approvals.models import Decision, OutboundMessage
 from approvals.states import Status
 from assistants.models import Run, ToolCall
+from mailboxes.auth_results import AuthResult
 from mailboxes.models import Email, EmailQuerySet, Mailbox
 
 # one install is one account
@@ -115,6 +116,10 @@ EmailObject = TypedDict(
         "sent_at": str | None,
         "spam_score": float | None,
         "spam_verdict": str | None,
+        "kind": str,
+        "quiet_reason": str,
+        "parse_error": str,
+        "authentication_results": list[AuthResult],
         "assistant_id": str,
         "run_id": str,
         "openai_thread_id": str,
@@ -259,6 +264,10 @@ def email_object(email: Email, dialect: Dialect = Dialect.MAILBOX) -> EmailObjec
         "sent_at": _sent_at(email),
         "spam_score": None,
         "spam_verdict": None,
+        "kind": email.kind,
+        "quiet_reason": email.quiet_reason,
+        "parse_error": email.parse_error,
+        "authentication_results": email.auth_results,
         "assistant_id": email.assistant_id,
         "run_id": email.run_id,
         "openai_thread_id": email.thread_id,

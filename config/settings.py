@@ -64,6 +64,14 @@ WRITE_BURST = 100
 # it waits as long as its person takes
 RUN_EXPIRES_AFTER = int(os.environ.get("RUN_EXPIRES_AFTER") or 0)
 SWEEP_EVERY = 5.0  # seconds
+# mail servers in front of this one whose SPF, DKIM and DMARC results are believed, by their authserv-ids
+TRUSTED_AUTHSERV_IDS = [
+    name.strip() for name in os.environ.get("TRUSTED_AUTHSERV_IDS", "").split(",") if name.strip()
+]
+# the receiving mail server: messages a minute from one peer, 0 for any number; and for STARTTLS a PEM file
+# with the chain, and after a comma that of its key if it is another
+SMTP_PEER_RATE = int(os.environ.get("SMTP_PEER_RATE") or 600)
+SMTP_CERTIFICATE = os.environ.get("SMTP_CERTIFICATE", "")
 MAX_MESSAGE_BYTES = int(os.environ.get("MAX_MESSAGE_BYTES") or 26_214_400)
 
 _public = urlsplit(PUBLIC_URL)
@@ -227,9 +235,10 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = CELERY_BEAT_ENABLE_REMOTE_CONTROL = False
 # queues of their own, so that slow models and run servers get workers of their own (docs/operating.md)
 CELERY_TASK_DEFAULT_QUEUE = "work"
-CELERY_TASK_QUEUES = [Queue(name) for name in ("work", "mail", "models", "webhooks")]
+CELERY_TASK_QUEUES = [Queue(name) for name in ("work", "mail", "inbound", "models", "webhooks")]
 CELERY_TASK_ROUTES = {
     "approvals.tasks.deliver": {"queue": "mail"},
+    "approvals.tasks.receive": {"queue": "inbound"},
     "approvals.tasks.post": {"queue": "webhooks"},
     "approvals.tasks.drive": {"queue": "models"},
     "approvals.tasks.sync_runs": {"queue": "models"},

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
-import subprocess
-import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Max
 from django.utils import timezone
 
-from mailboxes import parsing, receipts, render_html
+from mailboxes import addressing, auth_results, parse_pool, parsing, receipts, render_html
+from mailboxes.auth_results import AuthResult
 from mailboxes.envelope import normalize_address
 from mailboxes.models import Conversation, Email, Mailbox
+from mailboxes.parse_worker import REPORTS, WHOLE
 from mailboxes.receipts import Report
 
 SECONDS = 10.0
 _SAME_SUBJECT = timedelta(days=30)
-_WORKER = Path(__file__).with_name("parse_worker.py")
+_LATELY = 200
 _PREFIX = re.compile(
     r"^\s*(?:\[[^\]]{0,40}\]\s*)?(?:re|aw|fwd?|wg|sv|vs|antw|rv|tr)\s{0,3}(?:\[\d+\]|\(\d+\))?\s{0,3}:\s*",
     re.IGNORECASE,
@@ -50,6 +48,8 @@ class Parsed:
     in_reply_to: str
     references: tuple[str, ...]
     attachments: tuple[dict[str, Any], ...]
+    marks: Mapping[str, list[str]] = field(default_factory=dict)
+    auth_results: tuple[AuthResult, ...] = ()
 
 
 def parse(data: bytes, *, seconds: float = SECONDS) -> Parsed:
@@ -74,12 +74,14 @@ def parse(data: bytes, *, seconds: float = SECONDS) -> Parsed:
         in_reply_to=found["in_reply_to"],
         references=tuple(found["references"]),
         attachments=tuple(found["attachments"]),
+        marks=found["marks"],
+        auth_results=tuple(auth_results.read(found["auth_results"], settings.TRUSTED_AUTHSERV_IDS)),
     )
 
 
 def attachment(data: bytes, number: int, *, seconds: float = SECONDS) -> bytes:
     """The file at this place among the attachments that `parse` listed; within the same limits."""
-    found = _run_worker(data, seconds, str(number))
+    found = _run_worker(data, seconds, number)
     if "error" in found:
         raise Unparseable(str(found["error"]))
     return base64.b64decode(found["content_base64"])
@@ -89,7 +91,7 @@ def reports(envelope_from: str, data: bytes, *, seconds: float = SECONDS) -> lis
     """What it says became of other mail; nothing for all that is no report."""
     if not receipts.may_report(envelope_from, data):
         return []
-    found = _run_worker(data, seconds, "reports").get("reports", [])
+    found = _run_worker(data, seconds, REPORTS).get("reports", [])
     return [_report(one) for one in found]
 
 
@@ -99,8 +101,11 @@ def _report(fields: dict[str, Any]) -> Report:
     return Report(**fields | {"at": at} | lists)
 
 
-def find_conversation(mailbox: Mailbox, parsed: Parsed) -> Conversation | None:
-    """By the ids it refers to, the nearest first; else by the same subject with the same person lately."""
+def find_conversation(mailbox: Mailbox, parsed: Parsed, envelope_to: str = "") -> Conversation | None:
+    """By the ids it refers to, the nearest first; else by a reply address of ours; else by its subject.
+
+    By the subject only with the same person, and lately.
+    """
     named = [parsed.in_reply_to, *reversed(parsed.references)]
     known = dict(
         Email.objects.filter(mailbox=mailbox, message_id__in=[one for one in named if one]).values_list(
@@ -110,7 +115,8 @@ def find_conversation(mailbox: Mailbox, parsed: Parsed) -> Conversation | None:
     for message_id in named:
         if message_id in known:
             return Conversation.objects.get(pk=known[message_id])
-    return _by_subject(mailbox, parsed)
+    named_by = addressing.named_conversation(mailbox, [envelope_to, *parsed.to, *parsed.cc])
+    return named_by or _by_subject(mailbox, parsed)
 
 
 def normalize_subject(subject: str) -> str:
@@ -133,30 +139,27 @@ def _by_subject(mailbox: Mailbox, parsed: Parsed) -> Conversation | None:
     if not subject or not parsed.from_address:
         return None
     since = timezone.now() - _SAME_SUBJECT
-    recent = (
-        Conversation.objects.filter(
-            mailbox=mailbox,
-            emails__correspondents__address__in={parsed.from_address, parsed.from_address.lower()},
-            emails__created_at__gte=since,
-        )
-        .annotate(newest=Max("emails__id"))
-        .order_by("-newest")[:100]
+    recent = Email.objects.filter(
+        mailbox=mailbox, correspondents__address=parsed.from_address.lower(), created_at__gte=since
     )
-    return next((one for one in recent if normalize_subject(one.subject) == subject), None)
+    # the newest only: somebody may have written thousands
+    lately = recent.order_by("-id").values_list("conversation", "conversation__subject")[:_LATELY]
+    for conversation, told in lately:
+        if normalize_subject(told) == subject:
+            return Conversation.objects.get(pk=conversation)
+    return None
 
 
-def _run_worker(data: bytes, seconds: float, *asked: str) -> dict[str, Any]:
+def _run_worker(data: bytes, seconds: float, asked: int = WHOLE) -> dict[str, Any]:
     """In a process of its own: nothing that a message does there can reach this one, not even by memory."""
-    command = [sys.executable, "-I", "-X", "utf8", str(_WORKER), *asked]
     try:
-        done = subprocess.run(command, input=data, capture_output=True, timeout=seconds, check=False, env={})  # noqa: S603
-    except subprocess.TimeoutExpired:
+        try:
+            return parse_pool.pool.ask(data, seconds=seconds, asked=asked)
+        except parse_pool.Broken:
+            # one at rest may have ended since; a new one tells
+            return parse_pool.pool.ask(data, seconds=seconds, asked=asked)
+    except parse_pool.TooSlow:
         raise Unparseable(f"The message could not be read within {seconds:g} seconds.") from None
-    try:
-        found = json.loads(done.stdout)
-    except ValueError:
-        raise Unparseable("The message needs more time or memory than one message may take.") from None
-    return found if isinstance(found, dict) else {"error": "The message can't be read."}
 
 
 def _bare(pairs: list[list[str]]) -> tuple[str, ...]:

@@ -29,6 +29,23 @@ MAX_TEXT = 1_000_000
 MAX_ATTACHMENTS = 100
 MAX_ADDRESSES = 500
 _FIELD = 10_000
+_MARK = 2_000
+# what kinds.py looks at; `content-type` is that of the whole message
+MARKS = (
+    "auto-submitted",
+    "content-type",
+    "feedback-id",
+    "list-id",
+    "list-post",
+    "list-unsubscribe",
+    "precedence",
+    "return-path",
+    "x-auto-response-suppress",
+    "x-autoreply",
+    "x-autorespond",
+    "x-failed-recipients",
+    "x-multimail-identity",
+)
 
 
 class TooComplex(Exception):
@@ -50,6 +67,9 @@ class Fields:
     in_reply_to: str = ""
     references: list[str] = field(default_factory=list)
     attachments: list[dict[str, Any]] = field(default_factory=list)
+    # what kinds.py looks at, and Authentication-Results with their places in the header
+    marks: dict[str, list[str]] = field(default_factory=dict)
+    auth_results: list[list[Any]] = field(default_factory=list)
 
 
 def check_limits(data: bytes, max_octets: int) -> None:
@@ -81,6 +101,8 @@ def parse(data: bytes) -> dict[str, Any]:
         message_id=next(iter(headers.message_ids(_first(message, "Message-ID"))), ""),
         in_reply_to=next(iter(headers.message_ids(_first(message, "In-Reply-To"))), ""),
         references=headers.message_ids(_first(message, "References"))[-50:],
+        marks=_marks(message),
+        auth_results=_auth_results(message),
     )
     _read_bodies(message, found)
     return asdict(found)
@@ -192,6 +214,18 @@ def _addresses(message: Message, name: str) -> list[list[str]]:
         return []
     pairs = pairs[:MAX_ADDRESSES]
     return [[_line(display)[:200], charsets.scrub(address)[:320]] for display, address in pairs]
+
+
+def _marks(message: Message) -> dict[str, list[str]]:
+    found = {name: [_line(value)[:_MARK] for value in _all(message, name)[:5]] for name in MARKS}
+    return {name: values for name, values in found.items() if values}
+
+
+def _auth_results(message: Message) -> list[list[Any]]:
+    """With their places: those that stand apart were put there by somebody else."""
+    places = enumerate(message.raw_items())
+    found = [[at, value] for at, (name, value) in places if name.lower() == "authentication-results"]
+    return [[at, _line(value)[:_FIELD]] for at, value in found[:10]]
 
 
 def _first(message: Message, name: str) -> str:

@@ -95,6 +95,9 @@ def _about(event: str, email: Email) -> dict[str, Any]:
     }
     if event == webhooks.PENDING:
         told["approve_url"] = links.approve_url(email.pk)
+    if email.is_inbound:
+        # a receiver that answers by itself must not answer a program
+        told["kind"] = email.kind
     call_id = _waiting_call(email) if event == webhooks.RECEIVED else email.tool_call_id
     return told | ({"tool_call_id": call_id} if call_id else {})
 

@@ -16,7 +16,7 @@ PROMPT_SHOWN = 100_000  # characters of a mail; a run server takes no prompt of 
 def start_run_for(email: Email) -> list[Entry]:
     """Plan the run of mail that is let in, if its mailbox starts runs; in the same transaction."""
     link = MailboxAssistant.objects.filter(mailbox=email.mailbox, answers_inbound=True).first()
-    if link is None or email.mailbox.on_inbound != Mailbox.OnInbound.RUN:
+    if link is None or email.quiet_reason or email.mailbox.on_inbound != Mailbox.OnInbound.RUN:
         return []
     run = assistant_actions.plan_run(
         link.assistant,

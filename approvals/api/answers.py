@@ -309,6 +309,7 @@ class TagDeleted(Tags):
 
 class Thread(TypedDict):
     thread_id: str
+    reply_address: str
     message_count: int
     participants: list[str]
     last_activity: str

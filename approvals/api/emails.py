@@ -18,6 +18,7 @@ from approvals.api.schema import operation
 from approvals.errors import NotFound
 from approvals.wire import Dialect
 from assistants.models import ApiKey, Scope
+from mailboxes import addressing
 from mailboxes.models import Conversation, Email, EmailQuerySet
 
 # a longer thread shows its end
@@ -152,7 +153,9 @@ class ThreadView(View):
         """An email thread, oldest first, of what the key may see."""
         key = key_of(request)
         mailbox = mailbox_of(key, mailbox_id)
-        thread = one(Conversation.objects.filter(pk=thread_id, mailbox=mailbox), "thread")
+        thread = one(
+            Conversation.objects.select_related("mailbox").filter(pk=thread_id, mailbox=mailbox), "thread"
+        )
         emails = Email.objects.visible_to(key).filter(conversation=thread)
         newest = list(wire.with_story(emails).order_by("-pk")[:THREAD_LENGTH])
         if not newest:
@@ -161,6 +164,7 @@ class ThreadView(View):
         return Response(
             {
                 "thread_id": thread.pk,
+                "reply_address": addressing.reply_address(thread),
                 "message_count": emails.count(),
                 "participants": sorted({a for e in newest for a in (e.from_address, *e.to, *e.cc)}),
                 "last_activity": shown[-1]["created_at"],

@@ -19,6 +19,7 @@ from approvals.models import OutboxEntry
 
 __all__ = [
     "DELIVERY",
+    "INBOUND",
     "OTHERS",
     "POSTS",
     "RUNS",
@@ -46,8 +47,8 @@ DELIVERY: Mapping[Kind, outbox.Handler] = {
 }
 RUNS: Mapping[Kind, outbox.Handler] = {Kind.RESUME_RUN: resume_run, Kind.START_RUN: start_run}
 POSTS: Mapping[Kind, outbox.Handler] = {Kind.POST_WEBHOOK: post_webhook}
+INBOUND: Mapping[Kind, outbox.Handler] = {Kind.RECEIVE_EMAIL: receive_email}
 OTHERS: Mapping[Kind, outbox.Handler] = {
-    Kind.RECEIVE_EMAIL: receive_email,
     Kind.SEND_COPY: send_copy,
     Kind.ASK_DEFERRED: ask_deferred,
     Kind.READ_WEBHOOK: read_webhook,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -17,14 +17,16 @@ from approvals.actions.dispatch import oversight_of
 from approvals.actions.inbound_runs import start_run_for
 from approvals.actions.transitions import about_email
 from approvals.errors import Invalid
+from approvals.gate import loops
 from approvals.gate.outbound import store_correspondents
+from approvals.gate.rush import rush
 from approvals.models import OutboxEntry
 from approvals.permissions import Sender, check_reach, check_scope
 from approvals.policy import Verdict, rule_inbound
 from assistants.models import Scope
 from audit import log
 from audit.ids import new_id
-from audit.log import Entry
+from audit.log import Entry, storable
 from audit.models import Event
 from mailboxes.inbound import Parsed, find_conversation
 from mailboxes.models import Conversation, Email, Mailbox, RawMessage
@@ -34,24 +36,54 @@ LONGEST_TAG = 200  # characters, of a key or a value
 MOST_TAGS = 50
 
 
-def receive(mailbox: Mailbox, envelope_from: str, envelope_to: str, data: bytes) -> RawMessage:
-    """Keep the bytes before anything looks at them; a worker reads them later."""
-    with transaction.atomic():
-        raw = RawMessage.objects.create(
-            mailbox=mailbox,
-            envelope_from=envelope_from[:320],
-            envelope_to=envelope_to,
-            data=data,
-            digest=hashlib.sha256(data).hexdigest(),
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One message for one mailbox, as it was handed over."""
+
+    mailbox: Mailbox
+    envelope_from: str
+    envelope_to: str
+    data: bytes
+    source: RawMessage.Source = RawMessage.Source.SMTP
+
+
+def receive(
+    mailbox: Mailbox,
+    envelope_from: str,
+    envelope_to: str,
+    data: bytes,
+    source: RawMessage.Source = RawMessage.Source.SMTP,
+) -> RawMessage:
+    return receive_all([Arrival(mailbox, envelope_from, envelope_to, data, source)])[0]
+
+
+def receive_all(arrivals: Sequence[Arrival]) -> list[RawMessage]:
+    """Keep the bytes before anything looks at them; a worker reads them later. All of them, or none."""
+    made = [
+        RawMessage(
+            mailbox=one.mailbox,
+            envelope_from=storable(one.envelope_from[:320]),
+            envelope_to=storable(one.envelope_to[:320]),
+            data=one.data,
+            digest=hashlib.sha256(one.data).hexdigest(),
+            source=one.source,
         )
-        outbox.enqueue(OutboxEntry.Kind.RECEIVE_EMAIL, raw.pk)
-    return raw
+        for one in arrivals
+    ]
+    with transaction.atomic():
+        RawMessage.objects.bulk_create(made)
+        outbox.enqueue_new(OutboxEntry.Kind.RECEIVE_EMAIL, [raw.pk for raw in made])
+    rush.note(len(made))
+    return made
 
 
-def admit(raw: RawMessage, parsed: Parsed | None, *, parse_error: str = "") -> Email | None:
+def admit(
+    raw: RawMessage, parsed: Parsed | None, *, parse_error: str = "", promise: OutboxEntry | None = None
+) -> Email | None:
     """Let parsed mail into its mailbox, or hold it. None if it is in already.
 
     Mail that could not be parsed is kept, flagged with `parse_error`, with what its envelope says.
+    `promise` is kept by this.
     """
     with transaction.atomic():
         # no_key: a reply holds the conversation while its row's reference to the mailbox waits for this
@@ -67,8 +99,10 @@ def admit(raw: RawMessage, parsed: Parsed | None, *, parse_error: str = "") -> E
         )
         started = [] if held else start_run_for(email)
         announce(webhooks.PENDING if held else webhooks.RECEIVED, email)
+        if promise:
+            outbox.finish(promise)
         action = Event.Action.EMAIL_HELD if held else Event.Action.EMAIL_RECEIVED
-        details = {"digest": raw.digest, "from": email.from_address, "reasons": ruling.reasons}
+        details = {"digest": raw.digest, "from": email.from_address, "reasons": ruling.reasons} | _odd(email)
         log.record(Entry(action, about_email(email), details), *started, by=SYSTEM)
     return email
 
@@ -79,11 +113,13 @@ def _store(raw: RawMessage, mailbox: Mailbox, parsed: Parsed | None, **fields: A
         conversation = None
     else:
         content = asdict(parsed)
-        conversation = find_conversation(mailbox, parsed)
+        del content["marks"]
+        conversation = find_conversation(mailbox, parsed, raw.envelope_to)
     if conversation is None:
         conversation = Conversation.objects.create(mailbox=mailbox, subject=content.get("subject", "")[:998])
     Conversation.objects.filter(pk=conversation.pk).update(last_at=raw.received_at)
     content["from_address"] = content["from_address"] or raw.envelope_from
+    kind, reason = loops.kind_of(raw, parsed)
     message_id = content.pop("message_id", "") or f"<{new_id('nomid')}@counterseal.invalid>"
     email = Email.objects.create(
         mailbox=mailbox,
@@ -92,11 +128,19 @@ def _store(raw: RawMessage, mailbox: Mailbox, parsed: Parsed | None, **fields: A
         raw=raw,
         created_at=raw.received_at,
         message_id=message_id,
+        kind=kind,
+        quiet_reason=reason or loops.circling(conversation),
         **content,
         **fields,
     )
     store_correspondents(email)
     return email
+
+
+def _odd(email: Email) -> dict[str, str]:
+    """What the log tells of mail that isn't a person's, or that could not be read."""
+    told = {"kind": email.kind, "starts_no_run": email.quiet_reason, "parse_error": email.parse_error}
+    return {name: value for name, value in told.items() if value and value != Email.kind.field.default}
 
 
 def read(email: Email, *, by: Sender) -> Email:

@@ -20,6 +20,7 @@ from approvals.errors import Invalid, Refused
 from approvals.gate import repeats
 from approvals.gate.binding import Bound, Call, Context, bind
 from approvals.gate.facts import known_facts
+from approvals.gate.loops import brake
 from approvals.models import Decision, OutboundMessage, OutboxEntry
 from approvals.permissions import Sender, check_send
 from approvals.policy import Ruling, Verdict, rule
@@ -179,7 +180,7 @@ def _place(letter: _Letter, asked: _Asked) -> Submission:
     if repeated := _repeated(bound, asked, letter.content_hash):
         return repeated
     mailbox = Mailbox.objects.get(pk=letter.mailbox.pk)
-    ruling = rule(letter.chosen, oversight_of(mailbox))
+    ruling = brake(rule(letter.chosen, oversight_of(mailbox)), letter.in_reply_to)
     if ruling.verdict == Verdict.REFUSE:
         raise Refused(" ".join(ruling.reasons))
     email = _store_email(letter, bound.context)

@@ -19,6 +19,7 @@ from approvals.actions.telling import tell
 from approvals.actions.transitions import conflict, current, entry, move
 from approvals.errors import Conflict, Invalid
 from approvals.gate.facts import known_facts
+from approvals.gate.loops import brake
 from approvals.gate.outbound import release, store_correspondents
 from approvals.models import Decision, OutboundMessage, OutboxEntry
 from approvals.permissions import Sender, check_send
@@ -181,7 +182,7 @@ def ask_deferred(message: OutboundMessage) -> None:
         return
     mailbox, revision = message.email.mailbox, revision_of(message)
     chosen = tuple(one for one in revision.recipients if one not in revision.added_recipients)
-    ruling = rule(chosen, oversight_of(mailbox))
+    ruling = brake(rule(chosen, oversight_of(mailbox)), message.in_reply_to)
     same = Q(revision=message.revision, send_at=message.send_at)
     with transaction.atomic():
         if not mailbox.is_active or ruling.verdict == Verdict.REFUSE:

@@ -20,6 +20,8 @@ log = logging.getLogger("counterseal.embedded")
 # the name of the task, and how many threads may work on it at once
 LANES = {
     "approvals.tasks.deliver": 2,
+    # a flood of mail that comes in keeps nothing else waiting
+    "approvals.tasks.receive": 2,
     "approvals.tasks.drain": 2,
     # a receiver that hangs holds two of them at most (approvals/effects/posting.py)
     "approvals.tasks.post": 6,

@@ -21,8 +21,8 @@ from django.conf import settings
 from config.celery import app as celery_app
 from config.embedded.background import Schedule, Worker
 from config.embedded.lanes import LANES, Lane
-from config.embedded.mail import MailServer
 from config.embedded.web import Server, listen, web_server
+from config.receiving.server import MailServer, SmtpSession
 
 # what is still at work after this long keeps its lease, and the next start finds it
 PATIENCE = 10.0
@@ -71,8 +71,8 @@ def _why(error: OSError) -> str:
     return os.strerror(error.errno) if error.errno else str(error)
 
 
-def start_mail(host: str, port: int) -> MailServer:
-    server = MailServer(host, port)
+def start_mail(host: str, port: int, session: type[SmtpSession] = SmtpSession) -> MailServer:
+    server = MailServer(host, port, session=session)
     try:
         server.start()
     except OSError as error:

@@ -10,6 +10,7 @@ from django.db import models
 from django.utils import timezone
 
 from audit.ids import new_id
+from mailboxes.kinds import Kind
 from mailboxes.models.mailboxes import Mailbox
 
 
@@ -28,7 +29,16 @@ class Conversation(models.Model):
 class RawMessage(models.Model):
     """Inbound bytes as they came, stored before anything looks at them."""
 
+    class Source(models.TextChoices):
+        """The way in. Only SMTP and LMTP bring an envelope sender of their own."""
+
+        SMTP = "smtp"
+        LMTP = "lmtp"
+        IMAP = "imap"
+        WEBHOOK = "webhook"
+
     id = models.CharField(max_length=40, primary_key=True, default=partial(new_id, "raw"))
+    source = models.CharField(max_length=8, choices=Source.choices, default=Source.SMTP)
     mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="raw_messages")
     envelope_from = models.CharField(max_length=320, blank=True)
     envelope_to = models.CharField(max_length=320)
@@ -38,6 +48,12 @@ class RawMessage(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+    @property
+    def sender(self) -> str | None:
+        """The envelope's: "" for the null sender, None where none came along."""
+        has_envelope = self.source in (self.Source.SMTP, self.Source.LMTP) or self.envelope_from
+        return self.envelope_from if has_envelope else None
 
 
 class EmailQuerySet(models.QuerySet["Email"]):
@@ -98,6 +114,11 @@ class Email(models.Model):
     references = models.JSONField(default=list)
     raw = models.OneToOneField(RawMessage, models.PROTECT, null=True, related_name="email")
     parse_error = models.CharField(max_length=500, blank=True)
+    # of inbound mail: what sort it is, and why it starts no run by itself, if it does not
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.NORMAL)
+    quiet_reason = models.CharField(max_length=300, blank=True)
+    # what a trusted relay found about its sender (auth_results.py)
+    auth_results = models.JSONField(default=list)
     # the run context, in the protocol's own ids; indexed for the auditor
     assistant_id = models.CharField(max_length=80, blank=True)
     thread_id = models.CharField(max_length=200, blank=True)

@@ -66,6 +66,7 @@ def work() -> None:
     for _ in range(4):
         OutboxEntry.objects.filter(done_at=None).update(due_at=timezone.now(), leased_until=None)
         tasks.deliver()
+        tasks.receive()
         tasks.drain()
         tasks.drive()
         tasks.sync_runs()

@@ -65,6 +65,7 @@ def work(rounds: int = 8) -> None:
         Run.objects.exclude(sync_due_at=None).update(sync_due_at=timezone.now())
         Connection.objects.update(polls_whole_at=0)
         tasks.deliver()
+        tasks.receive()
         tasks.drain()
         tasks.drive()
         tasks.sync_runs()

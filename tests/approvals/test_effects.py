@@ -268,8 +268,7 @@ class TestReceiving:
     def test_bytes_that_cannot_be_parsed_are_kept_and_flagged(self, mailbox: Mailbox) -> None:
         data = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--b\r\n\r\nx\r\n" * 20_000
         raw = gate.receive(mailbox, "a@b.example", mailbox.address, data)
-        tasks.drain()
-        tasks.drive()
+        tasks.receive()
         email = RawMessage.objects.get(pk=raw.pk).email
         assert email.parse_error
         assert email.from_address == "a@b.example"
@@ -282,8 +281,7 @@ class TestReceiving:
             f"In-Reply-To: {message.email.message_id}\r\nMessage-ID: <r1@northwind.example>\r\n\r\nThanks\r\n"
         )
         raw = gate.receive(mailbox, "customer@northwind.example", mailbox.address, data.encode())
-        tasks.drain()
-        tasks.drive()
+        tasks.receive()
         assert RawMessage.objects.get(pk=raw.pk).email.conversation == message.email.conversation
 
 
@@ -309,7 +307,7 @@ class TestSweep:
         gate.receive(message.email.mailbox, "a@b.example", "support@acme.test", b"Subject: x\r\n\r\nx")
         living.a_waiting_run(assistant, message.email.mailbox, ("send_email", "{}"))
         sweep.sweep()
-        assert woken == ["approvals.tasks.deliver", "approvals.tasks.drain", "approvals.tasks.sync_runs"]
+        assert woken == ["approvals.tasks.deliver", "approvals.tasks.receive", "approvals.tasks.sync_runs"]
         with transaction.atomic():
             outbox.enqueue(OutboxEntry.Kind.START_RUN, "rn_1")
         woken.clear()

@@ -67,6 +67,7 @@ def work() -> None:
         Run.objects.exclude(sync_due_at=None).update(sync_due_at=timezone.now())
         Connection.objects.update(polls_whole_at=0)
         tasks.deliver()
+        tasks.receive()
         tasks.drain()
         tasks.drive()
         tasks.sync_runs()
@@ -694,6 +695,7 @@ class TestTurns:
             f"Message-ID: <{subject.replace(' ', '')}@northwind.example>\r\n\r\nHello\r\n"
         )
         gate.receive(mailbox, "c@northwind.example", mailbox.address, data.encode())
+        tasks.receive()
         tasks.drain()
         tasks.drive()
 

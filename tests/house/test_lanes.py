@@ -19,6 +19,7 @@ from tests.approvals import living
 Kind = OutboxEntry.Kind
 OF = {
     "approvals.tasks.deliver": effects.DELIVERY,
+    "approvals.tasks.receive": effects.INBOUND,
     "approvals.tasks.drain": effects.OTHERS,
     "approvals.tasks.post": effects.POSTS,
     "approvals.tasks.drive": effects.RUNS,
@@ -52,6 +53,6 @@ def test_mail_comes_in_past_runs_whose_server_hangs(assistant: Assistant, mailbo
         with transaction.atomic():
             outbox.enqueue(Kind.RESUME_RUN, run.pk)
     raw = gate.receive(mailbox, "a@b.example", mailbox.address, b"Subject: x\r\n\r\nx")
-    assert tasks.drain() == 1
+    assert tasks.receive() == 1
     assert RawMessage.objects.get(pk=raw.pk).email
     assert OutboxEntry.objects.filter(kind=Kind.RESUME_RUN, attempts=0).count() == 5

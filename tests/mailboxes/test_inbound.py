@@ -68,6 +68,7 @@ def test_a_letter_is_read_whole() -> None:
         in_reply_to="<0@acme.test>",
         references=("<a@acme.test>", "<0@acme.test>"),
         attachments=({"name": "rechüng.pdf", "size": 5, "content_type": "application/pdf"},),
+        marks={"content-type": ["multipart/mixed; boundary=m"]},
     )
 
 
