@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("mailboxes", "0004_delivery_and_domains"),
+        ("mailboxes", "0005_identity"),
     ]
 
     operations = [
