@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from audit import secrets
+from audit.prepared import Rows
 from mailboxes.models import SigningKey
 
 HEADER = "X-MultiMail-Identity"
@@ -141,9 +142,11 @@ def published(key: SigningKey) -> dict[str, str]:
     }
 
 
+_newest = Rows(lambda: SigningKey.objects.order_by("-pk")[:1])
+
+
 def _current() -> SigningKey:
-    key = SigningKey.objects.order_by("-pk").first()
-    return key or _create(1)
+    return _newest.first() or _create(1)
 
 
 def _create(pk: int) -> SigningKey:
