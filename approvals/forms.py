@@ -60,6 +60,10 @@ class ModeForm(forms.Form):
     mode = forms.ChoiceField(choices=OversightMode.choices)
 
 
+class DomainForm(forms.Form):
+    domain = forms.CharField(label="Domain", max_length=253)
+
+
 class DeliveryForm(forms.Form):
     """The parts of a URL as EMAIL_URL is written."""
 

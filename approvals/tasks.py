@@ -44,6 +44,11 @@ def sweep_all() -> int:
     return sweep.sweep()
 
 
+@shared_task(name="approvals.tasks.check_domains")
+def check_domains() -> int:
+    return effects.verify_domains()
+
+
 @shared_task(name="approvals.tasks.forget")
 def forget() -> int:
     return webhooks.sweep(timezone.now()) + actions.forget_mail_hooks()

@@ -252,7 +252,7 @@ CELERY_BEAT_SCHEDULE = {
         ("advance runs", "assistants.server.tasks.advance_runs"),
         ("tidy runs", "assistants.server.tasks.tidy"),
     )
-} | {"forget": {"task": "approvals.tasks.forget", "schedule": 3600}}
+} | {name: {"task": f"approvals.tasks.{name}", "schedule": 3600} for name in ("forget", "check_domains")}
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

@@ -5,6 +5,7 @@ from approvals.actions.answering import choose_connection, set_inbound
 from approvals.actions.connections import change_connection, create_connection, delete_connection
 from approvals.actions.contacts import keep_contact, remove_contact
 from approvals.actions.decide import approve, cancel, expire, reject
+from approvals.actions.domains import add_domain, remove_domain, rotate_key
 from approvals.actions.inbound import (
     approve_inbound,
     expire_inbound,
@@ -34,6 +35,7 @@ from approvals.actions.webhooks import (
 )
 
 __all__ = [
+    "add_domain",
     "allow",
     "approve",
     "approve_inbound",
@@ -71,10 +73,12 @@ __all__ = [
     "reject",
     "reject_inbound",
     "remove_contact",
+    "remove_domain",
     "report_spam",
     "retry",
     "retry_resume",
     "revoke_key",
+    "rotate_key",
     "rotate_secret",
     "rotate_signing_key",
     "send_again",

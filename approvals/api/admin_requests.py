@@ -117,6 +117,10 @@ class DeliveryQuery(PageQuery):
     status = serializers.ChoiceField(WebhookDelivery.Status.values, required=False)
 
 
+class DomainRequest(serializers.Serializer[Any]):
+    domain = StringField(max_length=253, allow_blank=False, help_text="Such as example.com.")
+
+
 class ContactRequest(serializers.Serializer[Any]):
     email = StringField(max_length=320, allow_blank=False)
     name = StringField(required=False, max_length=200)

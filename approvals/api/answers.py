@@ -248,6 +248,37 @@ class DeliveryList(TypedDict):
     cursor: str | None
 
 
+class DnsRecord(TypedDict):
+    """`status`: verified, missing, wrong, unreachable or unchecked; `note` says why."""
+
+    purpose: str
+    type: str
+    name: str
+    value: str
+    status: str
+    note: str
+    found: list[str]
+
+
+class DomainObject(TypedDict):
+    id: str
+    domain: str
+    status: str
+    dkim_verified: bool
+    spf_verified: bool
+    mx_verified: bool
+    return_path_verified: bool
+    dns_records: list[DnsRecord]
+    created_at: str
+    checked_at: str | None
+
+
+class DomainList(TypedDict):
+    domains: list[DomainObject]
+    items: list[DomainObject]
+    cursor: str | None
+
+
 class AttachmentUrl(TypedDict):
     url: str
     filename: str

@@ -15,6 +15,7 @@ from approvals.effects.reporting import read_mail_hook
 from approvals.effects.resuming import resume_run
 from approvals.effects.starting import promise_next, start_run
 from approvals.effects.testing import send_test
+from approvals.effects.verifying import verify_domain, verify_domains
 from approvals.models import OutboxEntry
 
 __all__ = [
@@ -36,6 +37,8 @@ __all__ = [
     "send_copy",
     "send_test",
     "start_run",
+    "verify_domain",
+    "verify_domains",
 ]
 
 Kind = OutboxEntry.Kind

@@ -15,7 +15,7 @@ from approvals.models import OutboundMessage, OutboxEntry
 from approvals.outbox import TryAgain
 from approvals.states import Status
 from audit.prepared import Rows
-from mailboxes import delivery, identity, mime
+from mailboxes import delivery, dkim_keys, identity, mime
 from mailboxes.delivery import DeliveryError, Handover
 from mailboxes.models import Account, Revision
 
@@ -73,7 +73,7 @@ _account = Rows(lambda: Account.objects.order_by("pk")[:1])
 
 def _block(message: OutboundMessage, revision: Revision) -> bytes:
     account = _account.first()
-    return identity.dispatch_block(
+    block = identity.dispatch_block(
         frozen=bytes(revision.frozen),
         sender=revision.envelope_from,
         recipients=revision.recipients,
@@ -83,6 +83,7 @@ def _block(message: OutboundMessage, revision: Revision) -> bytes:
         operator=account.name if account else "",
         now=timezone.now(),
     )
+    return dkim_keys.signature(revision.envelope_from, block + bytes(revision.frozen)) + block
 
 
 def _not_delivered(message: OutboundMessage, promise: OutboxEntry, error: DeliveryError) -> None:

@@ -88,6 +88,7 @@ class Rail:
         if self.user.is_administrator and self.user.all_mailboxes:
             places.insert(2, self._place("connections", "Connections"))
             places.append(self._place("identity", "Identity"))
+            places.insert(1, self._place("domains", "Domains"))
         return places
 
     def _recipients(self) -> Place:
