@@ -38,6 +38,12 @@ class TooMany(DomainError):
         self.wait = max(1, wait)
 
 
+class QuotaReached(TooMany):
+    """`wait`: seconds after which it is worth asking again."""
+
+    code = "quota_reached"
+
+
 class NotPermitted(DomainError):
     status = 403
     code = "forbidden"

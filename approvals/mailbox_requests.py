@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 
 from django.db import IntegrityError, transaction
 
+from approvals import quotas
 from approvals.actions.mailbox_hooks import HOOKS, new_hooks, set_hooks
 from approvals.errors import Conflict, Invalid
 from approvals.models import KeyMailbox, MailboxAssistant, OperatorRequest, User
@@ -103,6 +104,7 @@ def create_for(key: ApiKey, wanted: Wanted, *, by: User) -> Created:
 
 def _create(wanted: Wanted, key: ApiKey, *, made_first: bool = False, by: User | None = None) -> Created:
     """It joins the key's mailboxes and its assistant's."""
+    quotas.check_mailboxes()
     try:
         with transaction.atomic():
             mailbox = Mailbox.objects.create(

@@ -7,10 +7,14 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from django.conf import settings
+from django.db import connection
 
 
 def environment(data: Path, **more: str) -> dict[str, str]:
@@ -95,3 +99,47 @@ class Up:
         self.process.wait()
         assert self.process.stdout
         self.process.stdout.close()
+
+
+def from_one_shot(scripts: Sequence[str], data: Path, **more: str) -> list[str]:
+    """Run each script in a process of its own on the database of the test; what each said after "ready".
+
+    A script sets itself up, prints "ready" and reads a line, which all are given at the same moment.
+    """
+    with ExitStack() as running:
+        workers = [running.enter_context(_a_worker(script, data, more)) for script in scripts]
+        for worker in workers:
+            running.callback(worker.kill)
+        ready = [worker.stdout.readline() for worker in workers if worker.stdout]
+        assert set(ready) == {"ready\n"}
+        for worker in workers:
+            assert worker.stdin
+            worker.stdin.write("go\n")
+            worker.stdin.flush()
+        return [worker.communicate(timeout=300)[0] for worker in workers]
+
+
+def _a_worker(script: str, data: Path, more: Mapping[str, str]) -> subprocess.Popen[str]:
+    set_up = {
+        "DATABASE_URL": _address_of_the_database(),
+        "SECRET_KEY": "only for tests",
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+    }
+    return subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=settings.BASE_DIR,
+        env=environment(data, **set_up, **more),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _address_of_the_database() -> str:
+    known = connection.settings_dict
+    name = quote(str(known["NAME"]), safe="/")
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{name}"
+    login = f"{quote(str(known['USER'] or ''))}:{quote(str(known['PASSWORD'] or ''))}"
+    # a host that is a directory of sockets is escaped
+    return f"postgresql://{login}@{quote(str(known['HOST'] or ''), safe='')}:{known['PORT'] or ''}/{name}"

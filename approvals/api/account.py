@@ -40,9 +40,9 @@ def account_object(account: Account) -> answers.AccountObject:
         "plan": PLAN,
         "oversight_email": account.oversight_email,
         "physical_address": account.physical_address,
-        # this install sets no limits of these kinds
-        "monthly_email_quota": None,
-        "max_mailboxes": None,
+        "monthly_email_quota": account.monthly_email_quota,
+        "max_mailboxes": account.max_mailboxes,
+        # only the disk limits it
         "max_storage_bytes": None,
         "emails_sent_this_month": usage.sent_this_month(),
         "storage_used_bytes": usage.stored_bytes(),

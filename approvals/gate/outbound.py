@@ -10,7 +10,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from approvals import outbox, webhooks, wire
+from approvals import outbox, quotas, webhooks, wire
 from approvals.actions.announcing import announce
 from approvals.actions.dispatch import oversight_of
 from approvals.actions.inbound_runs import keep_thread
@@ -183,6 +183,7 @@ def _place(letter: _Letter, asked: _Asked) -> Submission:
     ruling = brake(rule(letter.chosen, oversight_of(mailbox)), letter.in_reply_to)
     if ruling.verdict == Verdict.REFUSE:
         raise Refused(" ".join(ruling.reasons))
+    quotas.check_emails()
     email = _store_email(letter, bound.context)
     message = _store_message(letter, asked.by, mailbox, email, ruling, bound)
     if bound.run:

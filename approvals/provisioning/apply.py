@@ -14,7 +14,7 @@ from approvals.actions.keys import make_key
 from approvals.actions.mailbox_delivery import described, write_delivery
 from approvals.actions.oversight import change_mode
 from approvals.models import KeyMailbox, MailboxAssistant, Membership, User
-from approvals.provisioning.shape import ROLES, Document, Item, connection_fields
+from approvals.provisioning.shape import FIELDS, ROLES, Document, Item, connection_fields
 from approvals.provisioning.values import EVERY
 from assistants.models import ApiKey, Assistant, Connection, Integration, Scope
 from audit.log import Entry, Subject
@@ -77,7 +77,7 @@ def _account(item: Item, made: Made) -> None:
     if not item.values:
         return
     account, _ = Account.objects.get_or_create(pk=1)
-    changes = _set(account, _only(item, "oversight_email"), created=False)
+    changes = _set(account, _only(item, *FIELDS["account"]), created=False)
     made.note(False, (Action.ACCOUNT_CHANGED, Action.ACCOUNT_CHANGED), changes)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from approvals.models import KeyMailbox, MailboxAssistant, Membership, User
 from approvals.provisioning.apply import KEY_NAME
-from approvals.provisioning.shape import IDENTITY, Document, Item
+from approvals.provisioning.shape import FIELDS, IDENTITY, Document, Item
 from approvals.provisioning.values import EVERY
 from assistants.models import Assistant, Connection, Integration
 from mailboxes.models import Account, Mailbox
@@ -25,7 +25,7 @@ def report(document: Document, secrets: dict[str, str]) -> dict[str, Any]:
 
 def _account() -> dict[str, Any]:
     account = Account.objects.filter(pk=1).first() or Account()
-    return {"oversight_email": account.oversight_email}
+    return {name: getattr(account, name) for name in FIELDS["account"]}
 
 
 def _item(section: str, item: Item, secrets: dict[str, str]) -> dict[str, Any]:

@@ -109,7 +109,11 @@ def script(value: Any, path: str, refuse: Refuse) -> Any:
 
 name = leaf(values.text(200, required=True))
 FIELDS: dict[str, dict[str, Parser]] = {
-    "account": {"oversight_email": leaf(values.address_or_none)},
+    "account": {
+        "oversight_email": leaf(values.address_or_none),
+        "monthly_email_quota": leaf(values.or_null(values.whole_number(0, 1_000_000_000), None)),
+        "max_mailboxes": leaf(values.or_null(values.whole_number(0, 1_000_000), None)),
+    },
     "connections": {
         "name": name,
         "protocol": leaf(values.one_of(Connection.Protocol.values)),

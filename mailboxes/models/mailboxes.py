@@ -39,6 +39,9 @@ class Account(models.Model):
     name = models.CharField(max_length=200, default="Counterseal")
     oversight_email = models.CharField(max_length=320, blank=True)
     physical_address = models.CharField(max_length=2000, blank=True)
+    # null: as many as one likes
+    monthly_email_quota = models.PositiveIntegerField(null=True)
+    max_mailboxes = models.PositiveIntegerField(null=True)
     # a closed account sends nothing and answers no key; its records stay
     closed_at = models.DateTimeField(null=True)
     held_at = models.DateTimeField(null=True)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
-from django.conf import settings as django_settings
 from django.db import connection
 from pytest_django import Settings
 
@@ -21,7 +17,7 @@ from assistants.models import ApiKey
 from mailboxes.models import Mailbox
 from tests import factories
 from tests.approvals.api.caller import Caller
-from tests.processes import environment
+from tests.processes import from_one_shot
 
 
 @pytest.fixture(autouse=True)
@@ -125,43 +121,5 @@ def test_processes_at_once_get_exactly_the_burst(
     settings.WRITE_LIMIT = 1
     ApiKey.objects.update(bucket_full_at=time.time() - 86_400)
     # one token a minute, a hundred at once: what is left after eight processes is exactly the burst
-    workers = [_a_worker(tmp_path) for _ in range(8)]
-    assert {_line(worker) for worker in workers} == {"ready\n"}
-    for worker in workers:
-        assert worker.stdin
-        worker.stdin.write("go\n")
-        worker.stdin.flush()
-    said = [worker.communicate(timeout=120)[0] for worker in workers]
+    said = from_one_shot([WORKER] * 8, tmp_path, WRITE_LIMIT="1")
     assert sum(map(int, said)) == 100
-
-
-def _line(worker: subprocess.Popen[str]) -> str:
-    assert worker.stdout
-    return worker.stdout.readline()
-
-
-def _a_worker(data: Path) -> subprocess.Popen[str]:
-    database = {
-        name: str(connection.settings_dict[name] or "") for name in ("USER", "PASSWORD", "HOST", "PORT")
-    }
-    name = quote(str(connection.settings_dict["NAME"]), safe="/")
-    if connection.vendor == "sqlite":
-        url = f"sqlite:///{name}"
-    else:
-        login = f"{quote(database['USER'])}:{quote(database['PASSWORD'])}"
-        # a host that is a directory of sockets is escaped
-        url = f"postgresql://{login}@{quote(database['HOST'], safe='')}:{database['PORT']}/{name}"
-    more = {
-        "DATABASE_URL": url,
-        "WRITE_LIMIT": "1",
-        "SECRET_KEY": "only for tests",
-        "DJANGO_SETTINGS_MODULE": "config.settings",
-    }
-    return subprocess.Popen(
-        [sys.executable, "-c", WORKER],
-        cwd=django_settings.BASE_DIR,
-        env=environment(data, **more),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
