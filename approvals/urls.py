@@ -6,6 +6,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, path
 
 from approvals.api.attachments import signed
+from approvals.mcp.views import endpoint
 from approvals.views import (
     allowlist,
     assistants,
@@ -33,6 +34,7 @@ from approvals.views import (
 )
 
 urlpatterns: list[URLPattern] = [
+    path("mcp", endpoint),
     path("attachments/<str:token>", signed, name="signed_attachment"),
     path(".well-known/multimail-signing-key", public.signing_key, name="signing_key"),
     path("check", public.check, name="check"),

@@ -48,8 +48,14 @@ WORDS: dict[Status, tuple[str, str]] = {
     S.NEEDS_ATTENTION: ("needs_attention", "needs_attention"),
 }
 
+# what was put away as spam, by whomever: a word for filters only
+SPAM = "spam"
+SPAM_STATUSES = (Email.InboundStatus.SPAM_FLAGGED, Email.InboundStatus.SPAM_QUARANTINED)
+
 # every word of either dialect, for filters
-STATUS_WORDS = sorted({word for pair in WORDS.values() for word in pair} | set(Email.InboundStatus.values))
+STATUS_WORDS = sorted(
+    {word for pair in WORDS.values() for word in pair} | set(Email.InboundStatus.values) | {SPAM}
+)
 
 
 def word(status: str, dialect: Dialect = Dialect.MAILBOX) -> str:
@@ -62,6 +68,8 @@ def status(email: Email, dialect: Dialect = Dialect.MAILBOX) -> str:
 
 def having_status(text: str) -> Q:
     """Emails whose status has this word, in whichever dialect."""
+    if text == SPAM:
+        return Q(inbound_status__in=SPAM_STATUSES)
     states = [state for state, words in WORDS.items() if text in words]
     return Q(outbound__status__in=states) | Q(inbound_status=text)
 

@@ -105,6 +105,7 @@ class Event(models.Model):
         WEBHOOK_CHANGED = "webhook.changed"
         WEBHOOK_DELETED = "webhook.deleted"
         WEBHOOK_STOPPED = "webhook.stopped"
+        ISSUE_REPORTED = "issue.reported"
         APPROVAL_REQUESTED = "approval.requested"
         APPROVAL_REFUSED = "approval.refused"
         OPERATOR_SESSION_STARTED = "operator_session.started"

@@ -63,6 +63,10 @@ WRITE_BURST = 100
 # seconds after which a run of our own Assistants server expires, e.g. 600 as at OpenAI; 0: never, so that
 # it waits as long as its person takes
 RUN_EXPIRES_AFTER = int(os.environ.get("RUN_EXPIRES_AFTER") or 0)
+# the tools at /mcp: the 38 that the first clients know, or the newest set
+MCP_TOOLS = os.environ.get("MCP_TOOLS") or "classic"
+if MCP_TOOLS not in ("classic", "newest"):
+    raise ImproperlyConfigured(f"MCP_TOOLS is classic or newest, not {MCP_TOOLS}.")
 SWEEP_EVERY = 5.0  # seconds
 # mail servers in front of this one whose SPF, DKIM and DMARC results are believed, by their authserv-ids
 TRUSTED_AUTHSERV_IDS = [

@@ -17,6 +17,7 @@ for _name in (
     "ALLOWED_HOSTS",
     "WRITE_LIMIT",
     "RUN_EXPIRES_AFTER",
+    "MCP_TOOLS",
 ):
     os.environ.pop(_name, None)
 os.environ["DATA_DIR"] = _data

@@ -6,6 +6,7 @@ from approvals.actions.connections import change_connection, create_connection, 
 from approvals.actions.contacts import keep_contact, remove_contact
 from approvals.actions.decide import approve, cancel, expire, reject
 from approvals.actions.domains import add_domain, remove_domain, rotate_key
+from approvals.actions.feedback import report_issue
 from approvals.actions.inbound import (
     approve_inbound,
     expire_inbound,
@@ -74,6 +75,7 @@ __all__ = [
     "reject_inbound",
     "remove_contact",
     "remove_domain",
+    "report_issue",
     "report_spam",
     "retry",
     "retry_resume",

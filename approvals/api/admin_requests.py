@@ -121,6 +121,14 @@ class DomainRequest(serializers.Serializer[Any]):
     domain = StringField(max_length=253, allow_blank=False, help_text="Such as example.com.")
 
 
+class IssueRequest(serializers.Serializer[Any]):
+    category = serializers.ChoiceField(["bug", "site_problem", "feature_request"], default="bug")
+    title = StringField(required=False, max_length=200)
+    description = StringField(max_length=5000, allow_blank=False)
+    tool_name = StringField(required=False, max_length=80)
+    email_id = IdField(required=False)
+
+
 class ContactRequest(serializers.Serializer[Any]):
     email = StringField(max_length=320, allow_blank=False)
     name = StringField(required=False, max_length=200)

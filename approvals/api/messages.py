@@ -5,65 +5,35 @@ An async view outside DRF: a sync one would hold a thread and a database connect
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
-from rest_framework.exceptions import MethodNotAllowed, NotAuthenticated
+from rest_framework.exceptions import MethodNotAllowed
 
 from approvals import wire
-from approvals.api.authentication import check_scopes, identify
 from approvals.api.base import email_of
-from approvals.api.errors import answer
+from approvals.api.beside import authenticate, place_in_line, refuse
 from approvals.api.requests import WaitQuery
-from approvals.errors import TooMany
 from approvals.states import FINAL
 from approvals.wire import Dialect
 from assistants.models import ApiKey, Scope
 from audit import watch
 
-MAX_WAITING = 20  # calls of one key at a time
-
-_waiting: Counter[str] = Counter()
-_lock = threading.Lock()
-
 
 @csrf_exempt  # callers carry keys, never cookies
-@login_not_required  # DRF's own authentication stands in its place, see _authenticate
+@login_not_required  # DRF's own authentication stands in its place, see beside.py
 async def message(request: HttpRequest, message_id: str) -> HttpResponse:
     try:
         if request.method != "GET":
             raise MethodNotAllowed(str(request.method))
-        key = await sync_to_async(_authenticate)(request)
+        key = await sync_to_async(authenticate)(request, (Scope.READ,))
         status = await _status_in_time(key, message_id, _wait(request))
     except Exception as error:
-        return await sync_to_async(_refuse)(error)
+        return await sync_to_async(refuse)(error)
     return JsonResponse({"id": message_id, "status": status})
-
-
-def _refuse(error: Exception) -> HttpResponse:
-    try:
-        code, body, headers = answer(error, None)
-        return JsonResponse(body, status=code, headers=headers)
-    finally:
-        watch.let_go()
-
-
-def _authenticate(request: HttpRequest) -> ApiKey:
-    try:
-        key = identify(request)
-        if key is None:
-            raise NotAuthenticated
-        check_scopes(key, (Scope.READ,))
-        return key
-    finally:
-        watch.let_go()
 
 
 def _wait(request: HttpRequest) -> int:
@@ -78,7 +48,7 @@ async def _status_in_time(key: ApiKey, message_id: str, wait: int) -> str:
     seen, first, is_final = await look(key, message_id)
     if not wait or is_final:
         return first
-    with _place_in_line(key):
+    with place_in_line(key):
         end = time.monotonic() + wait
         while (left := end - time.monotonic()) > 0:
             if await watch.changed(seen, timeout=left) == seen:
@@ -98,18 +68,3 @@ def _look(key: ApiKey, message_id: str) -> tuple[int, str, bool]:
         return seen, wire.status(email, Dialect.FLAT), is_final
     finally:
         watch.let_go()
-
-
-@contextmanager
-def _place_in_line(key: ApiKey) -> Iterator[None]:
-    with _lock:
-        if _waiting[key.pk] >= MAX_WAITING:
-            raise TooMany(f"More than {MAX_WAITING} calls of this key are waiting.", wait=1)
-        _waiting[key.pk] += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _waiting[key.pk] -= 1
-            if not _waiting[key.pk]:
-                del _waiting[key.pk]

@@ -12,6 +12,8 @@ from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiYamlRenderer
 
 from approvals import states
+from approvals.mcp import sets
+from approvals.mcp.shapes import Tool
 
 HEAD = """# States
 
@@ -45,7 +47,42 @@ def openapi_page() -> str:
     return rendered.decode()
 
 
-PAGES = {"states.md": states_page, "openapi.yaml": openapi_page}
+TOOLS_HEAD = """# The tools of MCP
+
+Made from `approvals/mcp/` by `manage.py generate_docs`; change the tools there, then run `make fix`. How to
+connect, and what holds for all of them, is in [mcp.md](mcp.md). An argument with ★ must be there. `MCP_TOOLS`
+chooses the set.
+"""
+
+
+def tools_page() -> str:
+    parts = [TOOLS_HEAD, "| tool | set | scope | kind |\n|---|---|---|---|"]
+    tools = {tool.name: tool for tool in (*sets.CLASSIC, *sets.NEWEST)}
+    parts[-1] += "".join(f"\n{_row(tool)}" for tool in tools.values())
+    return "\n".join([*parts, *map(_section, tools.values())]) + "\n"
+
+
+def _row(tool: Tool) -> str:
+    where = [name for name, tools in sets.SETS.items() if tool in tools]
+    scopes = {scope for call in tool.calls.values() for scope in sets.scopes_of(call)}
+    kind = "reads" if tool.hints.reads else "cannot be undone" if tool.hints.destroys else "changes"
+    return (
+        f"| [`{tool.name}`](#{tool.name}) | {'both' if len(where) == 2 else where[0]} "
+        f"| {', '.join(sorted(scopes)) or 'any'} | {kind} |"
+    )
+
+
+def _section(tool: Tool) -> str:
+    calls = ", ".join(f"`{method} {path}`" for method, path in tool.calls.values())
+    lines = [f"\n## {tool.name}\n", f"**{tool.title}.** {tool.description}\n", f"Calls {calls}."]
+    arguments = [
+        f"- `{name}`{'★' if name in tool.required else ''} {schema['description']}"
+        for name, schema in tool.arguments.items()
+    ]
+    return "\n".join([*lines, *(["", *arguments] if arguments else [])])
+
+
+PAGES = {"states.md": states_page, "openapi.yaml": openapi_page, "mcp-tools.md": tools_page}
 
 
 class Command(BaseCommand):

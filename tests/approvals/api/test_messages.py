@@ -12,7 +12,7 @@ from django.db import connections
 from django.test import Client
 
 from approvals import actions
-from approvals.api import messages
+from approvals.api import beside
 from approvals.models import User
 from assistants.models import ApiKey
 from mailboxes.models import Mailbox
@@ -63,7 +63,7 @@ def _ask(url: str, key: ApiKey, message_id: str, wait: int) -> requests.Response
 
 def _until_waiting(how_many: int) -> None:
     end = time.monotonic() + 20
-    while sum(messages._waiting.values()) < how_many:
+    while beside.waiting() < how_many:
         assert time.monotonic() < end
         time.sleep(0.01)
 
@@ -100,7 +100,7 @@ def test_the_waiting_calls_of_a_key_are_capped_and_hold_no_connection(
     reviewer: User,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(messages, "MAX_WAITING", 3)
+    monkeypatch.setattr(beside, "MAX_WAITING", 3)
     opened = _count_connections(monkeypatch)
     message = held(mailbox, api_key)
     with ThreadPoolExecutor(3) as pool:
