@@ -30,6 +30,7 @@ from approvals.views import (
     run_acts,
     runs,
     suppression,
+    usage,
     webhooks,
 )
 
@@ -54,6 +55,8 @@ urlpatterns: list[URLPattern] = [
     path("messages/<str:pk>/approve", decisions.approve, name="approve"),
     path("messages/<str:pk>/reject", decisions.reject, name="reject"),
     path("messages/<str:pk>/settle/<str:name>", decisions.settle, name="settle"),
+    path("usage", usage.usage, name="usage"),
+    path("usage.csv", usage.as_csv, name="usage_csv"),
     path("log", log.log, name="log"),
     path("runs", runs.runs, name="runs"),
     path("log/events/<int:seq>", audit_event.event, name="event"),

@@ -43,22 +43,22 @@ def _moment(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(min(milliseconds / 1000, latest.timestamp() - 1), UTC)
 
 
-def _sent(at: Period) -> QuerySet[OutboundMessage]:
+def sent(at: Period) -> QuerySet[OutboundMessage]:
     found = OutboundMessage.objects.filter(status=Status.SENT, copy_of=None)
     return found.filter(status_changed_at__gte=at.start, status_changed_at__lt=at.end)
 
 
-def _received(at: Period) -> QuerySet[Email]:
+def received(at: Period) -> QuerySet[Email]:
     # ids begin with the time and are indexed; the column is not
     return Email.objects.inbound().filter(pk__gte=first_id("em", at.start), pk__lt=first_id("em", at.end))
 
 
-def _decided(at: Period) -> QuerySet[Decision]:
+def decided(at: Period) -> QuerySet[Decision]:
     by_somebody = Decision.objects.exclude(by=None, by_key=None)
     return by_somebody.filter(pk__gte=first_id("dec", at.start), pk__lt=first_id("dec", at.end))
 
 
-def _called(at: Period) -> QuerySet[Event]:
+def called(at: Period) -> QuerySet[Event]:
     """Calls that did something; reading leaves no trace."""
     return Event.objects.filter(at__gte=at.start, at__lt=at.end, actor__startswith="key:")
 
@@ -71,10 +71,10 @@ def summary(key: ApiKey, at: Period) -> dict[str, int]:
     within = Mailbox.objects.visible_to(key).values("pk")
     return {
         **_bounds(at),
-        "emails_sent": _sent(at).filter(email__mailbox__in=within).count(),
-        "emails_received": _received(at).filter(mailbox__in=within).count(),
-        "api_calls": _called(at).filter(mailbox_id__in=within).count(),
-        "oversight_actions": _decided(at).filter(message__email__mailbox__in=within).count(),
+        "emails_sent": sent(at).filter(email__mailbox__in=within).count(),
+        "emails_received": received(at).filter(mailbox__in=within).count(),
+        "api_calls": called(at).filter(mailbox_id__in=within).count(),
+        "oversight_actions": decided(at).filter(message__email__mailbox__in=within).count(),
     }
 
 
@@ -82,9 +82,9 @@ def daily(key: ApiKey, at: Period) -> dict[str, Any]:
     """`data`: one {date, event_type, count} for each day and kind of which there was any."""
     within = Mailbox.objects.visible_to(key).values("pk")
     counted = (
-        ("email_sent", _by_day(_sent(at).filter(email__mailbox__in=within), "status_changed_at")),
-        ("email_received", _by_day(_received(at).filter(mailbox__in=within), "created_at")),
-        ("oversight_action", _by_day(_decided(at).filter(message__email__mailbox__in=within), "at")),
+        ("email_sent", _by_day(sent(at).filter(email__mailbox__in=within), "status_changed_at")),
+        ("email_received", _by_day(received(at).filter(mailbox__in=within), "created_at")),
+        ("oversight_action", _by_day(decided(at).filter(message__email__mailbox__in=within), "at")),
     )
     found = [{"date": day, "event_type": kind, "count": many} for kind, days in counted for day, many in days]
     found.sort(key=lambda one: (one["date"], one["event_type"]))
@@ -98,7 +98,7 @@ def _by_day(rows: QuerySet[Any], moment: str) -> Iterable[tuple[str, int]]:
 
 
 def sent_this_month() -> int:
-    return _sent(period()).count()
+    return sent(period()).count()
 
 
 def stored_bytes() -> int:

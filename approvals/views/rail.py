@@ -72,6 +72,7 @@ class Rail:
             self._place("log", "Send log"),
             self._place("runs", "Runs", bounded_count(alerted), warns=True),
             self._place("inbound", "Inbound", bounded_count(held)),
+            self._place("usage", "Usage"),
         ]
         return places if settings.EMAIL_URL else [*places, self._place("caught", "Caught mail")]
 
