@@ -33,6 +33,7 @@ TASKS = {
     OutboxEntry.Kind.DELIVER_EMAIL: "approvals.tasks.deliver",
     OutboxEntry.Kind.MAIL_CODE: "approvals.tasks.deliver",
     OutboxEntry.Kind.MAIL_STOPPED: "approvals.tasks.deliver",
+    OutboxEntry.Kind.MAIL_SIGN_IN: "approvals.tasks.deliver",
     OutboxEntry.Kind.POST_WEBHOOK: "approvals.tasks.post",
     OutboxEntry.Kind.RECEIVE_EMAIL: "approvals.tasks.receive",
     OutboxEntry.Kind.RESUME_RUN: "approvals.tasks.drive",

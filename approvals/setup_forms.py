@@ -13,7 +13,7 @@ from django.utils.html import format_html
 
 from approvals.errors import DomainError, Invalid
 from assistants.models import Assistant, Integration, Scope
-from mailboxes.models import Mailbox
+from mailboxes.models import GateTiming, Mailbox, OversightMode
 
 SCOPES = {
     Scope.READ: "reads mail, threads and its own messages",
@@ -161,3 +161,78 @@ class AllowForm(forms.Form):
     def __init__(self, *args: Any, mailboxes: QuerySet[Mailbox], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["mailbox"].queryset = mailboxes  # type: ignore[attr-defined]
+
+
+class AccountForm(forms.Form):
+    name = forms.CharField(max_length=200, label="Name")
+    oversight_email = forms.CharField(max_length=320, label="Oversight address", required=False)
+    physical_address = forms.CharField(
+        max_length=2000, label="Postal address", required=False, widget=forms.Textarea(attrs={"rows": 3})
+    )
+
+
+class NewMailboxForm(forms.Form):
+    address = forms.CharField(max_length=320, label="Address")
+    display_name = forms.CharField(max_length=200, label="Display name", required=False)
+    oversight_mode = forms.ChoiceField(
+        choices=OversightMode.choices, label="Oversight mode", widget=forms.RadioSelect, initial="gated_send"
+    )
+
+
+TIMINGS = {
+    GateTiming.GATE_FIRST: "a person decides now, and it leaves at its time",
+    GateTiming.SCHEDULE_FIRST: "nobody is asked before its time has come",
+}
+
+
+class MailboxForm(forms.Form):
+    """Its fields are the domain's settings, by their names."""
+
+    display_name = forms.CharField(max_length=200, label="Display name", required=False)
+    signature_block = forms.CharField(
+        max_length=1000, label="Signature", required=False, widget=forms.Textarea(attrs={"rows": 4})
+    )
+    auto_cc = forms.CharField(max_length=320, label="Cc of each mail", required=False)
+    auto_bcc = forms.CharField(max_length=320, label="Bcc of each mail", required=False)
+    ai_disclosure = forms.BooleanField(label="Say that an AI wrote it", required=False)
+    forward_inbound = forms.BooleanField(label="Copy new mail to the oversight address", required=False)
+    approvals_needed = forms.IntegerField(label="Approvals", min_value=1, max_value=5)
+    deadline_hours = forms.IntegerField(label="Deadline in hours", min_value=1, max_value=24 * 60)
+    scheduling_enabled = forms.BooleanField(label="Mail may leave later", required=False)
+    default_gate_timing = forms.ChoiceField(
+        choices=described(TIMINGS), label="Mail that leaves later", widget=forms.RadioSelect
+    )
+
+
+ROLES = {
+    "reviewer": "sees what waits, edits and decides",
+    "administrator": "sets things up, and decides nothing",
+    "auditor": "sees everything, and changes nothing",
+}
+
+
+class PersonForm(forms.Form):
+    roles = forms.MultipleChoiceField(choices=described(ROLES), label="Roles", widget=Checks)
+    all_mailboxes = forms.BooleanField(label="All mailboxes, now and later", required=False)
+    mailboxes = forms.ModelMultipleChoiceField(
+        Mailbox.objects.none(), widget=Checks, label="Or these", required=False
+    )
+
+    def __init__(self, *args: Any, mailboxes: QuerySet[Mailbox], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["mailboxes"].queryset = mailboxes  # type: ignore[attr-defined]
+
+    def clean(self) -> None:
+        if not self.cleaned_data.get("all_mailboxes") and not self.cleaned_data.get("mailboxes"):
+            self.add_error("mailboxes", "Choose all mailboxes, or at least one.")
+
+    @property
+    def mailboxes_chosen(self) -> list[Mailbox] | None:
+        """None: all of them."""
+        return None if self.cleaned_data["all_mailboxes"] else list(self.cleaned_data["mailboxes"])
+
+
+class NewPersonForm(PersonForm):
+    email = forms.EmailField(max_length=320, label="Email")
+
+    field_order = ("email", "roles", "all_mailboxes", "mailboxes")

@@ -17,9 +17,10 @@ from approvals.actions.inbound import (
 )
 from approvals.actions.keys import change_key, create_key, revoke_key
 from approvals.actions.mailbox_delivery import set_delivery
-from approvals.actions.mailbox_settings import change_mailbox, delete_mailbox
+from approvals.actions.mailbox_settings import change_mailbox, create_mailbox, delete_mailbox
 from approvals.actions.model_webhooks import receive_webhook
 from approvals.actions.oversight import change_mode, hold, lift_hold, set_mode
+from approvals.actions.people import change_person, create_person, let_in, set_active
 from approvals.actions.receipts import forget_mail_hooks, receive_mail_hook, record_report
 from approvals.actions.runs import retry_resume, send_follow_up
 from approvals.actions.settle import give_up, mark_sent, retry, send_again
@@ -48,11 +49,14 @@ __all__ = [
     "change_key",
     "change_mailbox",
     "change_mode",
+    "change_person",
     "choose_connection",
     "close_account",
     "create_connection",
     "create_endpoint",
     "create_key",
+    "create_mailbox",
+    "create_person",
     "delete_connection",
     "delete_endpoint",
     "delete_mailbox",
@@ -63,6 +67,7 @@ __all__ = [
     "give_up",
     "hold",
     "keep_contact",
+    "let_in",
     "lift_hold",
     "mark_sent",
     "not_spam",
@@ -85,6 +90,7 @@ __all__ = [
     "rotate_signing_key",
     "send_again",
     "send_follow_up",
+    "set_active",
     "set_delivery",
     "set_inbound",
     "set_mode",

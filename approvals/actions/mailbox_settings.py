@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from approvals.actions.mailbox_hooks import set_hooks
-from approvals.actions.oversight import change_mode
+from approvals.actions.oversight import change_mode, checked_mode
 from approvals.errors import Invalid, NotPermitted
 from approvals.models import User
 from approvals.permissions import check_administer
@@ -31,8 +31,30 @@ SETTINGS = (
     "scheduling_enabled",
     "mcp_configured",
     "is_bulk",
+    "approvals_needed",
+    "deadline_hours",
 )
 COPIES = ("auto_cc", "auto_bcc")
+
+
+def create_mailbox(address: str, display_name: str, mode: str, *, by: User) -> Mailbox:
+    check_administer(by)
+    mode = checked_mode(mode)
+    try:
+        values = {"address": normalize_address(address).lower(), "oversight_mode": mode}
+    except ValueError as error:
+        raise Invalid([{"field": "address", "code": "invalid", "message": str(error)}]) from None
+    values["display_name"] = _checked("display_name", display_name)
+    try:
+        with transaction.atomic():
+            mailbox = Mailbox.objects.create(**values)
+            log.record(
+                Entry(Event.Action.MAILBOX_CREATED, Subject(mailbox_id=mailbox.pk), values), by=by.actor
+            )
+    except IntegrityError:
+        message = f"The address {values['address']} is taken; one that was closed is never used again."
+        raise Invalid([{"field": "address", "code": "address_taken", "message": message}]) from None
+    return mailbox
 
 
 def change_mailbox(

@@ -31,7 +31,7 @@ def change_mode(mailbox: Mailbox, mode: str) -> list[Entry]:
     Tightening undoes releases made by the policy that have not left; read_only takes back a person's
     approval too.
     """
-    new = _checked_mode(mode)
+    new = checked_mode(mode)
     old = Mailbox.objects.select_for_update(no_key=True).get(pk=mailbox.pk).oversight_mode
     if old == new:
         return []
@@ -48,7 +48,7 @@ def change_mode(mailbox: Mailbox, mode: str) -> list[Entry]:
     return entries
 
 
-def _checked_mode(mode: str) -> OversightMode:
+def checked_mode(mode: str) -> OversightMode:
     if mode not in OversightMode.values:
         message = f"“{mode}” is not one of {', '.join(OversightMode.values)}."
         raise Invalid([{"field": "oversight_mode", "code": "unknown_mode", "message": message}])

@@ -8,7 +8,7 @@ from approvals import outbox
 from approvals.effects.adopting import adopt
 from approvals.effects.delivering import ask_deferred, deliver_email, send_copy
 from approvals.effects.hearing import read_webhook
-from approvals.effects.noticing import mail_code, mail_stopped
+from approvals.effects.noticing import mail_code, mail_sign_in, mail_stopped
 from approvals.effects.posting import post_webhook
 from approvals.effects.receiving import receive_email
 from approvals.effects.reporting import read_mail_hook
@@ -27,6 +27,7 @@ __all__ = [
     "adopt",
     "deliver_email",
     "mail_code",
+    "mail_sign_in",
     "mail_stopped",
     "post_webhook",
     "promise_next",
@@ -47,6 +48,7 @@ DELIVERY: Mapping[Kind, outbox.Handler] = {
     Kind.DELIVER_EMAIL: deliver_email,
     Kind.MAIL_CODE: mail_code,
     Kind.MAIL_STOPPED: mail_stopped,
+    Kind.MAIL_SIGN_IN: mail_sign_in,
 }
 RUNS: Mapping[Kind, outbox.Handler] = {Kind.RESUME_RUN: resume_run, Kind.START_RUN: start_run}
 POSTS: Mapping[Kind, outbox.Handler] = {Kind.POST_WEBHOOK: post_webhook}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from email.message import EmailMessage
 from email.policy import SMTP
 
@@ -9,8 +10,8 @@ from django.conf import settings
 from django.utils import timezone
 from django.utils.formats import date_format
 
-from approvals import operator_requests
-from approvals.models import OperatorRequest, OutboxEntry, WebhookEndpoint
+from approvals import operator_requests, sign_in
+from approvals.models import OperatorRequest, OutboxEntry, User, WebhookEndpoint
 from approvals.outbox import TryAgain
 from mailboxes import delivery
 from mailboxes.delivery import DeliveryError
@@ -68,6 +69,29 @@ def mail_stopped(promise: OutboxEntry) -> None:
     _mail(
         account.oversight_email, "Counterseal: a webhook was turned off", text, f"{endpoint.pk}.{promise.pk}"
     )
+
+
+SIGN_IN = """\
+You may sign in to Counterseal, where people decide what assistants send by email.
+
+  {link}
+
+The link works once, until {until} UTC. Nothing happens before you press the button behind it.
+Your part: {roles}.
+"""
+# an invitation may lie in a mailbox over a weekend
+LINK_LIFETIME = timedelta(days=3)
+
+
+def mail_sign_in(promise: OutboxEntry) -> None:
+    """To the person's own address. A repeat has a link of its own, since only its hash is kept."""
+    person = User.objects.filter(pk=promise.ref, is_active=True).first()
+    if person is None:
+        return
+    until = date_format(timezone.now() + LINK_LIFETIME, "Y-m-d H:i")
+    link = sign_in.mint_link(person, LINK_LIFETIME)
+    text = SIGN_IN.format(link=link, until=until, roles=" and ".join(person.roles))
+    _mail(person.email, "Counterseal: your way in", text, f"{person.pk}.{promise.pk}")
 
 
 def _mail(address: str, subject: str, text: str, name: str) -> None:

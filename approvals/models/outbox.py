@@ -20,6 +20,7 @@ class OutboxEntry(models.Model):
         READ_MAIL_HOOK = "read_mail_hook"
         MAIL_CODE = "mail_code"
         MAIL_STOPPED = "mail_stopped"
+        MAIL_SIGN_IN = "mail_sign_in"
         ASK_DEFERRED = "ask_deferred"
         POST_WEBHOOK = "post_webhook"
 

@@ -12,9 +12,11 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from approvals import actions, permissions
+from approvals.actions.oversight import checked_mode
+from approvals.errors import DomainError
 from approvals.forms import InboundForm, ModeForm, ReasonForm
 from approvals.models import MailboxAssistant, OutboundMessage, User
-from approvals.views.http import Request, attempt, complain, page
+from approvals.views.http import Request, attempt, complain, confirm, page
 from approvals.views.mailbox_delivery import way_of
 from approvals.views.rail import ON_THEIR_WAY, WAITING, bounded_count
 from assistants.models import ApiKey
@@ -93,8 +95,31 @@ def set_mode(request: Request, pk: str) -> HttpResponse:
     box, url = _box(request, pk)
     form = ModeForm(request.POST)
     mode = form.cleaned_data["mode"] if form.is_valid() else ""
+    if answer := _asked_to_loosen(request, box, mode, url):
+        return answer
     return attempt(
         request, lambda: actions.set_mode(box, mode, by=request.user), f"{box.address} is now in {mode}.", url
+    )
+
+
+def _asked_to_loosen(request: Request, box: Mailbox, mode: str, url: str) -> HttpResponse | None:
+    """Stricter can be taken back at any time; mail that left can't."""
+    now = OversightMode(box.oversight_mode)
+    if permissions.denial(permissions.check_administer, request.user, box):
+        return None
+    try:
+        if not now.is_stricter_than(checked_mode(mode)):
+            return None
+    except DomainError:
+        return None  # nothing to ask about: the change itself says what is wrong
+    return confirm(
+        request,
+        f"Loosen {box.address} to {mode}?",
+        f"Now: {RUNGS[now]} Then: {RUNGS[OversightMode(mode)]} It holds for what is sent from then on; what "
+        "waits keeps waiting.",
+        f"Move it to {mode}",
+        url,
+        here="mailboxes",
     )
 
 

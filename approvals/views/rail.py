@@ -87,6 +87,7 @@ class Rail:
             places.append(self._place("keys", "Keys"))
             places.append(self._place("webhooks", "Webhooks"))
         if self.user.is_administrator and self.user.all_mailboxes:
+            places.append(self._place("account", "Account"))
             places.insert(2, self._place("connections", "Connections"))
             places.append(self._place("identity", "Identity"))
             places.insert(1, self._place("domains", "Domains"))
