@@ -251,6 +251,13 @@ class ConnectionForm(forms.Form):
         given = {name: value for name, value in self.cleaned_data.items() if name != "api_key" or value}
         parsed = {name: parsed_field(self, name, value) for name, value in given.items()}
         self.wanted = {COLUMNS.get(name, name): value for name, value in parsed.items()}
+        if self.errors:
+            self.ask_for_the_key_again()
+
+    def ask_for_the_key_again(self) -> None:
+        """Something else is wrong, and what was typed as a secret is not shown again."""
+        if "api_key" in self.fields and self.data.get(self.add_prefix("api_key")):
+            self.add_error("api_key", "Type it again: a key is never sent back to the page.")
 
 
 def parsed_field(form: forms.Form, name: str, value: Any, *, under: str = "") -> Any:
@@ -269,6 +276,8 @@ def _as_typed(row: Connection) -> dict[str, Any]:
     written = {
         name: getattr(row, COLUMNS.get(name, name)) for name in ("name", *FIELDS_OF[Protocol(row.protocol)])
     }
+    if isinstance(written.get("timeout"), float) and written["timeout"].is_integer():
+        written["timeout"] = int(written["timeout"])
     if "script" in written:
         written["script"] = json.dumps(written["script"], indent=2, ensure_ascii=False)
     return written

@@ -274,6 +274,7 @@ SECURE_SSL_REDIRECT = not IS_LOOPBACK
 SECURE_HSTS_SECONDS = 0 if IS_LOOPBACK else 31_536_000
 SECURE_PROXY_SSL_HEADER = None if IS_LOOPBACK else ("HTTP_X_FORWARDED_PROTO", "https")
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+CSRF_FAILURE_VIEW = "approvals.views.too_old.too_old"
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "SAMEORIGIN"
 # W005, W021: other hosts of the domain are not ours to speak for. W019: a page frames the mail it shows

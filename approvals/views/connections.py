@@ -102,6 +102,7 @@ def _saved(form: ConnectionForm, act: Callable[[], Connection]) -> Connection | 
         return act()
     except DomainError as error:
         form.add_error(None, error.sentence)
+        form.ask_for_the_key_again()
     return None
 
 

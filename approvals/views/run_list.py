@@ -123,6 +123,18 @@ class RunList:
         return self._url(thread="")
 
     @property
+    def complaint(self) -> str:
+        """About a filter that means nothing: the rows are not narrowed by it."""
+        state, longer, assistant = (self.chosen[name] for name in ("state", "longer", "assistant"))
+        if state and state not in STATES:
+            return f"“{state}” is no state of a run, so runs of every state are listed."
+        if longer and longer not in LONGER:
+            return f"“{longer}” is no length of time, so it narrows nothing."
+        if assistant and all(assistant != one.pk for one in self.assistants):
+            return "There is no such assistant within your reach, so nothing is listed."
+        return ""
+
+    @property
     def is_narrowed(self) -> bool:
         return any(self.chosen.values())
 

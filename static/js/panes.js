@@ -1,5 +1,6 @@
 /* Three panes where there is room, pages where there is not. */
 import { isNarrow, onClick, onContent } from "./dom.js";
+import { say, sayAfterReload } from "./toasts.js";
 
 export function watchPanes() {
   onClick("[data-toggle-rail]", (button) => {
@@ -35,7 +36,12 @@ export function watchPanes() {
     });
   });
 
-  document.body.addEventListener("htmx:responseError", () => location.reload());
+  // the page is asked for anew, and says why
+  document.body.addEventListener("htmx:responseError", (event) => {
+    sayAfterReload(`That did not work: the server answered ${event.detail.xhr.status}. Here is how things stand.`);
+    location.reload();
+  });
+  document.body.addEventListener("htmx:sendError", () => say("The server cannot be reached. Nothing was done; try again."));
 }
 
 function markRow(pane) {

@@ -127,6 +127,22 @@ def test_no_page_shows_a_secret(ada: Client, far: Connection) -> None:
     assert KEY not in press(ada, "/connections/new/chat_completions", **CHAT | {"base_url": "nowhere"})
 
 
+@pytest.mark.parametrize("wrong", [{"base_url": "nowhere"}, {"name": "Far"}])
+def test_a_key_that_was_typed_is_asked_for_again_when_something_else_is_wrong(
+    ada: Client, far: Connection, wrong: dict[str, str]
+) -> None:
+    wrong = {"name": far.name} if "name" in wrong else wrong
+    assert "Type it again" in press(ada, "/connections/new/chat_completions", **(CHAT | wrong))
+    assert "Type it again" not in press(
+        ada, "/connections/new/chat_completions", **(CHAT | wrong | {"api_key": ""})
+    )
+
+
+def test_whole_seconds_are_shown_as_such(ada: Client, far: Connection) -> None:
+    Connection.objects.update(timeout=30.0)
+    assert 'name="timeout" value="30"' in shown(ada, path(far))
+
+
 class TestMakingOne:
     def test_the_protocols_are_told_apart_in_words(self, ada: Client) -> None:
         page = shown(ada, "/connections/new")

@@ -335,3 +335,16 @@ class TestWhoMay:
     ) -> None:
         run = a_waiting_run(assistant, mailbox, SEND)
         assert rita.get(f"/runs/{run.pk}/{act}").status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ("state=lost", "is no state of a run"),
+        ("longer=9w", "is no length of time"),
+        ("assistant=agt_nobody", "no such assistant within your reach"),
+    ],
+)
+def test_a_filter_that_means_nothing_is_said(rita: Client, query: str, sentence: str) -> None:
+    assert sentence in rita.get(f"/runs?{query}").content.decode()
+    assert sentence not in rita.get("/runs?state=waiting&longer=1h").content.decode()
