@@ -271,6 +271,7 @@ class DomainObject(TypedDict):
     dns_records: list[DnsRecord]
     created_at: str
     checked_at: str | None
+    verified_at: str | None
 
 
 class DomainList(TypedDict):

@@ -18,13 +18,17 @@ from assistants.models import Scope
 from mailboxes.domain_records import DKIM, MX, RETURN_PATH, SPF
 from mailboxes.models import Domain
 
+# what clients wait to read
+ACTIVE = "active"
+
 
 def domain_object(domain: Domain) -> answers.DomainObject:
     records = records_of(domain)
+    status = status_of(records).replace("verified", ACTIVE)
     return {
         "id": domain.pk,
         "domain": domain.name,
-        "status": status_of(records),
+        "status": status,
         "dkim_verified": verified(records, DKIM),
         "spf_verified": verified(records, SPF),
         "mx_verified": verified(records, MX),
@@ -32,6 +36,7 @@ def domain_object(domain: Domain) -> answers.DomainObject:
         "dns_records": records,
         "created_at": wire.moment(domain.created_at),
         "checked_at": wire.timestamp(domain.checked_at),
+        "verified_at": wire.timestamp(domain.checked_at) if status == ACTIVE else None,
     }
 
 

@@ -130,7 +130,8 @@ def _refusal(mailbox: Mailbox) -> Refused | None:
     if ruling.verdict != Verdict.REFUSE:
         return None
     return Refused(
-        f"{' '.join(ruling.reasons)} An administrator can raise its mode in the dashboard (Mailboxes)."
+        f"{' '.join(ruling.reasons)} Ask for more with request-upgrade; an administrator can also raise its "
+        "mode in the dashboard (Mailboxes)."
     )
 
 

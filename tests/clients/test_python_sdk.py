@@ -15,10 +15,12 @@ from approvals import tasks
 from approvals.models import OperatorRequest
 from approvals.operator_requests import open_code
 from assistants.models import ApiKey
+from mailboxes import lookups
 from mailboxes.models import Mailbox, Suppression
 from tests import factories
 from tests.approvals.api.caller import arrived
 from tests.clients.python_sdk import CALLS, PythonSdk, Refused
+from tests.mailboxes.name_server import NameServer
 from tests.servers import AsgiServer, RecordingServer
 
 LETTER = {"to": ["anna@example.com"], "subject": "Your order", "markdown": "It **has** shipped."}
@@ -151,6 +153,19 @@ def test_keys_and_webhooks_take_a_persons_word(owner: PythonSdk, sdk: Sdk) -> No
     assert [one["id"] for one in owner("list_webhooks")] == [hook["id"]]
     owner("delete_webhook", hook["id"])
     assert owner("list_webhooks") == []
+
+
+def test_domains_are_added_verified_and_deleted(owner: PythonSdk, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = owner("add_domain", domain="acme.test")
+    assert (made["status"], made["dkim_verified"]) == ("pending", False)
+    with NameServer.running() as dns:
+        monkeypatch.setattr(lookups, "resolver", dns.resolver)
+        for record in made["dns_records"]:
+            dns.publish(record["name"], record["type"], record["value"])
+        assert owner("verify_domain", made["id"])["status"] == "active"
+    assert [one["spf_verified"] for one in owner("list_domains")] == [True]
+    owner("delete_domain", made["id"])
+    assert owner("list_domains") == []
 
 
 def test_the_account_is_shown_changed_counted_and_closed(owner: PythonSdk, agent: PythonSdk) -> None:
