@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import logging
 import secrets as random
 from functools import lru_cache
@@ -11,28 +12,32 @@ import dkim
 from cryptography.fernet import InvalidToken
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
 from django.utils import timezone
+from dkim.canonicalization import Relaxed
 
 from audit import secrets
 from audit.prepared import Rows, Slot
 from mailboxes.models import DkimKey, Domain
 
 BITS = 2048
-# what is there and says something; `from` twice, so that no second one can be added
+# as far as they are there; `from` is named once more, so that no second one can be added
 SIGNED = (
-    b"from",
-    b"from",
-    b"to",
-    b"cc",
-    b"subject",
-    b"date",
-    b"message-id",
-    b"in-reply-to",
-    b"references",
-    b"mime-version",
-    b"content-type",
-    b"content-transfer-encoding",
-    b"x-multimail-identity",
+    "from",
+    "to",
+    "cc",
+    "subject",
+    "date",
+    "message-id",
+    "in-reply-to",
+    "references",
+    "mime-version",
+    "content-type",
+    "content-transfer-encoding",
+    "list-unsubscribe",
+    "list-unsubscribe-post",
+    "x-multimail-identity",
 )
 
 log = logging.getLogger("counterseal.dkim")
@@ -69,25 +74,38 @@ def signature(sender: str, data: bytes) -> bytes:
     if key is None:
         return b""
     try:
-        pem = _pem(key.private_pem_encrypted)
+        private = _private(key.private_pem_encrypted)
     except InvalidToken:
         log.error("the DKIM key of %s can't be read, because SECRET_KEY has changed; it does not sign", name)
         return b""
-    signer = dkim.DKIM(data)
-    made: bytes = signer.sign(
-        key.selector.encode(),
-        name.encode(),
-        pem,
-        canonicalize=(b"relaxed", b"relaxed"),
-        include_headers=[one for one in SIGNED if one == b"from" or _has(signer, one)],
+    return sign(data, name, key.selector, private)
+
+
+def sign(data: bytes, domain: str, selector: str, private: rsa.RSAPrivateKey) -> bytes:
+    """RFC 6376, relaxed. dkimpy knows the form of it all; its arithmetic takes thirty times as long."""
+    fields, body = dkim.rfc822_parse(data)
+    # each name stands once in what we build
+    known = {name.decode(): value for name, value in Relaxed.canonicalize_headers(fields)}
+    names = [one for one in SIGNED if one in known]
+    body_hash = hashlib.sha256(Relaxed.canonicalize_body(body)).digest()
+    tags = (
+        f"v=1; a=rsa-sha256; c=relaxed/relaxed; d={domain}; s={selector};",
+        f"t={int(timezone.now().timestamp())}; h={':'.join(['from', *names])};",
+        f"bh={base64.b64encode(body_hash).decode()};",
+        "b=",
     )
-    return made
-
-
-def _has(signer: dkim.DKIM, name: bytes) -> bool:
-    return any(field.lower() == name for field, _ in signer.headers)
+    signed = b"".join(one.encode() + b":" + known[one] for one in names)
+    signed += f"dkim-signature:{' '.join(tags)}".encode()
+    made = base64.b64encode(private.sign(signed, PKCS1v15(), SHA256())).decode()
+    lines = [*tags[:-1], "b=" + made[:70], *(made[at : at + 72] for at in range(70, len(made), 72))]
+    return ("DKIM-Signature: " + "\r\n ".join(lines) + "\r\n").encode()
 
 
 @lru_cache(maxsize=64)
-def _pem(encrypted: str) -> bytes:
-    return secrets.decrypt(encrypted).encode()
+def _private(encrypted: str) -> rsa.RSAPrivateKey:
+    pem = secrets.decrypt(encrypted).encode()
+    # of our own making, and the mail that is first signed with it waits for the check
+    key = serialization.load_pem_private_key(pem, password=None, unsafe_skip_rsa_key_validation=True)
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise TypeError("The DKIM key is not an RSA key.")
+    return key

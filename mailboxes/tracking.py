@@ -75,9 +75,9 @@ def check(provider: str, headers: Mapping[str, str], body: bytes) -> None:
     if not secret or provider not in VIEWS:
         raise Unexpected("Nothing is expected from this provider.")
     if ":" in secret:
-        given = headers.get("Authorization", "")
-        wanted = "Basic " + base64.b64encode(secret.encode()).decode()
-        if not constant_time_compare(given, wanted):
+        scheme, _, given = headers.get("Authorization", "").partition(" ")
+        wanted = base64.b64encode(secret.encode()).decode()
+        if scheme.lower() != "basic" or not constant_time_compare(given.strip(), wanted):
             raise Forged("The user or password is missing or wrong.")
         return
     try:

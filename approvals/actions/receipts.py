@@ -101,10 +101,18 @@ def record_report(report: Report, source: str, *, to: Mailbox | None = None) -> 
         if not is_new:
             return None
         entries = [*_settle(message), *(_suppress(receipt) if is_sure else [])]
-        if event := TOLD.get(Kind(receipt.kind)):
-            announce(event, message.email, receipt=receipt)
+        if _is_news(receipt):
+            announce(TOLD[Kind(receipt.kind)], message.email, receipt=receipt)
         log.record(_entry(message, receipt), *entries, by=BY)
     return receipt
+
+
+def _is_news(receipt: DeliveryReceipt) -> bool:
+    """Where a provider tells it and a bounce comes as mail too, programs are told once."""
+    same = DeliveryReceipt.objects.filter(
+        email=receipt.email, kind=receipt.kind, recipient=receipt.recipient, bounce_type=receipt.bounce_type
+    )
+    return receipt.kind in TOLD and not same.exclude(source=receipt.source).exists()
 
 
 def _moment(report: Report) -> datetime:
@@ -157,7 +165,7 @@ def _settle(message: OutboundMessage) -> list[Entry]:
     announce(webhooks.SENT, message.email)
     told = tell(message)
     reason = "A report on it came back, so it was handed over."
-    return [entry(Event.Action.MESSAGE_SETTLED, message, verdict="mark_sent", reasons=[reason]), *told]
+    return [entry(Event.Action.MESSAGE_SETTLED, message, verdict="reported", reasons=[reason]), *told]
 
 
 def _suppress(receipt: DeliveryReceipt) -> list[Entry]:

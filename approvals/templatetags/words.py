@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -90,6 +91,30 @@ def email_state(email: Email) -> SafeString:
     if email.is_inbound:
         return _state(INBOUND_STATES[I(email.inbound_status)])
     return message_state(email.outbound.status)
+
+
+FATES = {
+    "delivered": ("delivered", "check", "g"),
+    "delayed": ("delayed", "clock", "w"),
+    "bounced": ("bounced", "cross", "b"),
+    "complained": ("called spam", "flag", "b"),
+}
+
+
+@register.filter
+def fates(email: Email) -> list[SafeString]:
+    """What was heard of it after it left: a chip for each kind, and for how many recipients."""
+    if email.is_inbound:
+        return []
+    heard = {(receipt.kind, receipt.recipient) for receipt in email.receipts.all()}
+    counts = Counter(kind for kind, _ in heard)
+    return [_fate(kind, counts[kind]) for kind in FATES if counts[kind]]
+
+
+def _fate(kind: str, count: int) -> SafeString:
+    label, shape, colour = FATES[kind]
+    times = f" ({count})" if count > 1 else ""
+    return format_html('<span class="chip {}">{}{}{}</span>', colour, icon(shape), label, times)
 
 
 @register.filter

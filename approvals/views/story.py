@@ -82,6 +82,7 @@ SETTLED = {
     "mark_sent": "Marked as sent by a person",
     "send_again": "Sent again by a person",
     "give_up": "Given up by a person",
+    "reported": "Settled by a report on it",
 }
 SYSTEM = {
     "system:delivery": "Outbox",

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import json
+import smtplib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
-from approvals import effects, gate, outbox, tasks, wire
+from approvals import actions, effects, gate, outbox, tasks, wire
 from approvals.actions.receipts import record_report
 from approvals.actions.transitions import current
 from approvals.models import OutboundMessage, OutboxEntry, User, WebhookDelivery, WebhookEndpoint
 from approvals.states import Status
-from assistants.models import ApiKey
+from assistants.models import ApiKey, Assistant
 from audit import secrets
 from audit.models import Event
+from config.receiving.server import MailServer
 from mailboxes.models import DeliveryReceipt, Email, Mailbox, Suppression
 from mailboxes.receipts import Report
 from tests import factories
 from tests.approvals import living
 from tests.mailboxes import reports
+from tests.mailboxes.provider_server import DROP, ProviderServer
 from tests.servers import RecordingServer
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
@@ -119,7 +124,7 @@ def test_the_same_report_twice_is_one_receipt(
         arrives(mailbox, reports.dsn(message_id=message.email.message_id))
         record_report(bounce(message), "mailgun")
     assert [one.source for one in DeliveryReceipt.objects.order_by("pk")] == ["dsn", "mailgun"]
-    assert WebhookDelivery.objects.filter(event_type="message.bounced").count() == 2
+    assert WebhookDelivery.objects.filter(event_type="message.bounced").count() == 1
     assert Event.objects.filter(action="suppression.added").count() == 1
 
 
@@ -195,17 +200,66 @@ def test_mail_that_never_left_cannot_bounce(api_key: ApiKey, mailbox: Mailbox, r
 
 
 def test_a_report_settles_what_was_in_doubt(
-    api_key: ApiKey,
-    mailbox: Mailbox,
-    reviewer: User,
-    endpoint: WebhookEndpoint,
-    smtp_server: RecordingServer,
+    api_key: ApiKey, mailbox: Mailbox, reviewer: User, administrator: User, endpoint: WebhookEndpoint
 ) -> None:
-    message = sent(api_key, mailbox, reviewer)
-    OutboundMessage.objects.filter(pk=message.pk).update(status=Status.NEEDS_ATTENTION)
-    WebhookDelivery.objects.all().delete()
+    with ProviderServer.running() as provider:
+        actions.set_delivery(mailbox, provider.url("mailgun"), by=administrator)
+        provider.answer = DROP
+        message = sent(api_key, mailbox, reviewer)
+    assert message.status == Status.NEEDS_ATTENTION
     record_report(bounce(message, kind="delivered", bounce_type=""), "mailgun")
     assert current(message).status == Status.SENT
     told = WebhookDelivery.objects.order_by("pk").values_list("event_type", flat=True)
     assert set(told) == {"message.sent", "message.delivered"}
     assert Event.objects.filter(action="message.settled", actor="system:receipts").exists()
+
+
+def test_what_was_in_doubt_is_told_to_its_run_once_it_is_settled(
+    assistant: Assistant, mailbox: Mailbox, reviewer: User, administrator: User
+) -> None:
+    call = json.dumps({"to": ANNA, "subject": "Order", "body": "Hello", "mailbox_id": mailbox.pk})
+    run = living.a_waiting_run(assistant, mailbox, ("send_email", call))
+    gate.dispatch_calls(run)
+    message = OutboundMessage.objects.get()
+    with ProviderServer.running() as provider:
+        actions.set_delivery(mailbox, provider.url("mailgun"), by=administrator)
+        provider.answer = DROP
+        living.approved(message, reviewer)
+        tasks.deliver()
+    assert run.calls.get().output is None
+    record_report(bounce(current(message), kind="delayed", bounce_type=""), "mailgun")
+    assert json.loads(run.calls.get().output or "")["status"] == "sent"
+
+
+def test_a_bounce_comes_back_over_smtp_from_nobody(
+    transactional_db: None, api_key: ApiKey, mailbox: Mailbox, reviewer: User, smtp_server: RecordingServer
+) -> None:
+    message = sent(api_key, mailbox, reviewer)
+    server = MailServer("127.0.0.1", 0)
+    server.start()
+    try:
+        with smtplib.SMTP("127.0.0.1", server.port, local_hostname="mx.test") as client:
+            bounced = reports.dsn(message_id=message.email.message_id)
+            client.sendmail("", [mailbox.address], bounced)
+    finally:
+        server.stop()
+    tasks.receive()
+    assert shown(message)["bounce_type"] == "hard"
+
+
+def test_workers_that_read_the_same_report_at_once_keep_it_once(
+    transactional_db: None, api_key: ApiKey, mailbox: Mailbox, reviewer: User, smtp_server: RecordingServer
+) -> None:
+    message = sent(api_key, mailbox, reviewer)
+    report = bounce(message)
+
+    def read(_: int) -> bool:
+        try:
+            return record_report(report, "mailgun") is not None
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(read, range(8))) == 1
+    assert DeliveryReceipt.objects.count() == Suppression.objects.count() == 1
+    assert Event.objects.filter(action="message.bounced").count() == 1

@@ -241,6 +241,16 @@ def test_starttls_that_fails_is_not_carried_on_in_the_clear(settings: Settings) 
         assert send().reply == "250 kept"
 
 
+def test_mail_is_named_in_reports_where_the_server_makes_such(settings: Settings) -> None:
+    for ehlo, named in (("250-mx\r\n250 DSN", " RET=HDRS ENVID=em_1"), ("250 mx", "")):
+        with broken(settings, EHLO=ehlo) as server:
+            # twice: the second time on the same connection
+            for _ in range(2):
+                with delivery.offer(SENDER, TO, envelope_id="em_1") as handover:
+                    handover.data(DATA)
+        assert server.commands.count(f"MAIL FROM:<{SENDER}>{named}") == 2
+
+
 def test_ehlo_says_the_public_name(settings: Settings) -> None:
     for url, name in (
         ("https://mail.acme.test", "mail.acme.test"),

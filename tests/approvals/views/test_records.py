@@ -11,6 +11,7 @@ from approvals.actions.transitions import current
 from approvals.models import OutboundMessage, OutboxEntry, User
 from assistants.models import ApiKey
 from mailboxes.models import CaughtMessage, Email, Mailbox
+from mailboxes.receipts import Report
 from tests.approvals.living import a_held_message, a_waiting_run, an_inbound, approved
 from tests.factories import a_mailbox
 
@@ -148,9 +149,9 @@ def test_the_log_costs_the_same_however_long_it_is(
 ) -> None:
     for n in range(rows):
         a_held_message(api_key, mailbox, subject=f"Number {n}")
-    # session, user; rows, decisions out, decisions in; one email, its thread, its events, its actors;
-    # five counts
-    with django_assert_num_queries(14):
+    # session, user; rows, decisions out, decisions in; one email, its thread, its events, its actors,
+    # its receipts; five counts
+    with django_assert_num_queries(15):
         otto.get("/log")
 
 
@@ -258,3 +259,12 @@ def test_a_rejected_draft_is_no_part_of_what_led_here(
     other = a_held_message(api_key, mailbox)
     Email.objects.filter(pk=other.pk).update(conversation=rejected.email.conversation)
     assert "Never left" not in shown(rita, f"/queue/{other.pk}")
+
+
+def test_what_was_heard_after_it_left_stands_with_the_mail(rita: Client, sent: OutboundMessage) -> None:
+    [to], about = sent.email.to, (sent.email.message_id,)
+    report = Report("bounced", to, "hard", detail="550 no such user", message_ids=about)
+    actions.record_report(report, "mailgun")
+    page = shown(rita, f"/messages/{sent.pk}")
+    assert "bounced</span>" in page
+    assert f"{to}: 550 no such user" in page
