@@ -9,3 +9,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("approvals.api.urls")),
     path("", include("approvals.urls")),
 ]
+
+handler400 = "approvals.views.bad_request.bad_request"

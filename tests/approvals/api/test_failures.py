@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+from django.test import Client
 
 from approvals.api import base
 from assistants.models import ApiKey
@@ -29,3 +32,20 @@ def test_an_error_of_ours_is_500_in_json_and_is_logged(
     assert "inside" not in response.content.decode()
     assert answer["request_id"] == response.headers["X-Request-Id"]
     assert any(answer["request_id"] in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/v1/mailboxes", lambda answer: answer.json()["error"]),
+        ("/v1/messages/em_1", lambda answer: answer.json()["error"]),
+        ("/openai/v1/assistants", lambda answer: answer.json()["error"]["message"]),
+        ("/queue", lambda answer: answer.content.decode()),
+    ],
+)
+def test_a_host_that_is_not_ours_is_refused_with_a_sentence(
+    db: None, path: str, told: Callable[[Any], str]
+) -> None:
+    answer = Client().get(path, headers={"Host": "elsewhere.example"})
+    assert answer.status_code == 400
+    assert "ALLOWED_HOSTS" in told(answer)
