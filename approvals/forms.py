@@ -98,6 +98,35 @@ class DeliveryForm(forms.Form):
         return f"{given['via']}://{who}{given['host']}{port}{path}"
 
 
+class ImapForm(forms.Form):
+    """The parts of a URL as mailboxes/imap.py reads it."""
+
+    security = forms.ChoiceField(
+        label="Connection",
+        choices=[
+            ("tls", "TLS from the start"),
+            ("starttls", "STARTTLS"),
+            ("none", "Without TLS, on this machine"),
+        ],
+    )
+    host = forms.RegexField(r"^[\w.:\[\]-]*$", label="Host", max_length=253)
+    port = forms.IntegerField(label="Port", required=False, min_value=1, max_value=65535)
+    user = forms.CharField(label="User", max_length=200)
+    password = secret_field("Password")
+    folder = forms.CharField(label="Folder", max_length=200, initial="INBOX", required=False)
+    takes_existing = forms.BooleanField(label="Also take what is there already", required=False)
+
+    @property
+    def url(self) -> str:
+        given = self.cleaned_data
+        names = {name: quote(given[name], safe="") for name in ("user", "password", "folder")}
+        port = f":{given['port']}" if given["port"] else ""
+        scheme = "imaps" if given["security"] == "tls" else "imap"
+        tls = "?tls=none" if given["security"] == "none" else ""
+        who = f"{names['user']}:{names['password']}"
+        return f"{scheme}://{who}@{given['host']}{port}/{names['folder']}{tls}"
+
+
 class WebhookEventsForm(forms.Form):
     events = forms.MultipleChoiceField(choices=[(name, name) for name in webhooks.EVENTS])
 

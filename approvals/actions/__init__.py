@@ -17,6 +17,7 @@ from approvals.actions.inbound import (
 )
 from approvals.actions.keys import change_key, create_key, revoke_key
 from approvals.actions.mailbox_delivery import set_delivery
+from approvals.actions.mailbox_imap import set_imap
 from approvals.actions.mailbox_settings import change_mailbox, create_mailbox, delete_mailbox
 from approvals.actions.model_webhooks import receive_webhook
 from approvals.actions.oversight import change_mode, hold, lift_hold, set_mode
@@ -92,6 +93,7 @@ __all__ = [
     "send_follow_up",
     "set_active",
     "set_delivery",
+    "set_imap",
     "set_inbound",
     "set_mode",
     "start_run",

@@ -17,6 +17,7 @@ from approvals.errors import DomainError
 from approvals.forms import InboundForm, ModeForm, ReasonForm
 from approvals.models import MailboxAssistant, OutboundMessage, User
 from approvals.views.http import Request, attempt, complain, confirm, page
+from approvals.views.mailbox_arriving import fetched_from
 from approvals.views.mailbox_delivery import way_of
 from approvals.views.rail import ON_THEIR_WAY, WAITING, bounded_count
 from assistants.models import ApiKey
@@ -62,6 +63,7 @@ def mailbox(request: Request, pk: str) -> HttpResponse:
         rungs=RUNGS.items(),
         on_inbound=ON_INBOUND.items(),
         account=Account.objects.first(),
+        fetched=fetched_from(box),
         server=way_of(box) or routes.shown(settings.EMAIL_URL),
         denial=permissions.denial(permissions.check_administer, request.user, box),
         **_about(box, request.user),

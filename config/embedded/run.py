@@ -22,6 +22,7 @@ from config.celery import app as celery_app
 from config.embedded.background import Schedule, Worker
 from config.embedded.lanes import LANES, Lane
 from config.embedded.web import Server, listen, web_server
+from config.receiving.fetching import Fetchers
 from config.receiving.server import MailServer, SmtpSession
 
 # what is still at work after this long keeps its lease, and the next start finds it
@@ -115,7 +116,12 @@ def serve(sock: socket.socket, mail: MailServer, on_started: Callable[[], None])
     # else the first run that is resumed waits for it, half a second
     import_module("openai.resources.beta.beta")
     lanes = [Lane(celery_app, task, threads) for task, threads in LANES.items()]
-    parts: list[Lane | Worker | Schedule] = [*lanes, Worker(celery_app), Schedule(celery_app)]
+    parts: list[Lane | Worker | Schedule | Fetchers] = [
+        *lanes,
+        Worker(celery_app),
+        Schedule(celery_app),
+        Fetchers(),
+    ]
     for part in parts:
         part.start()
     on_started()

@@ -14,6 +14,7 @@ from mailboxes.models.mailboxes import (
 )
 from mailboxes.models.receipts import DeliveryReceipt, MailHook
 from mailboxes.models.signing import SigningKey
+from mailboxes.models.sources import ImapSource
 
 __all__ = [
     "Account",
@@ -28,6 +29,7 @@ __all__ = [
     "Email",
     "EmailQuerySet",
     "GateTiming",
+    "ImapSource",
     "MailHook",
     "Mailbox",
     "OversightMode",
