@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 from approvals import webhooks
 from approvals.actions.connections import NEEDED, SECRETS
 from approvals.provisioning.shape import COLUMNS, FIELDS, REFUSED, Refused, parse_json
+from approvals.setup_forms import Checks, described
 from assistants.models import Assistant, Connection
 from assistants.runtimes import ids
 from mailboxes.models import Mailbox, OversightMode
@@ -50,6 +51,12 @@ class DecisionForm(forms.Form):
     box = forms.CharField(required=False)
     mailbox = forms.CharField(required=False)
     confirmed = forms.BooleanField(required=False)
+
+
+class TimeForm(DecisionForm):
+    """Written in UTC, as every time is shown."""
+
+    send_at = forms.DateTimeField(error_messages={"invalid": "Write the time like 2026-11-30 09:00."})
 
 
 class ReasonForm(forms.Form):
@@ -128,7 +135,7 @@ class ImapForm(forms.Form):
 
 
 class WebhookEventsForm(forms.Form):
-    events = forms.MultipleChoiceField(choices=[(name, name) for name in webhooks.EVENTS])
+    events = forms.MultipleChoiceField(choices=described(webhooks.EVENTS), widget=Checks, label="Events")
 
 
 class WebhookForm(WebhookEventsForm):

@@ -169,6 +169,10 @@ class AccountForm(forms.Form):
     physical_address = forms.CharField(
         max_length=2000, label="Postal address", required=False, widget=forms.Textarea(attrs={"rows": 3})
     )
+    monthly_email_quota = forms.IntegerField(
+        label="Messages in a month", required=False, min_value=0, max_value=1_000_000_000
+    )
+    max_mailboxes = forms.IntegerField(label="Mailboxes", required=False, min_value=0, max_value=1_000_000)
 
 
 class NewMailboxForm(forms.Form):

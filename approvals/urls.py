@@ -57,6 +57,7 @@ urlpatterns: list[URLPattern] = [
     path("messages/<str:pk>/source", frames.source, name="source"),
     path("messages/<str:pk>/approve", decisions.approve, name="approve"),
     path("messages/<str:pk>/reject", decisions.reject, name="reject"),
+    path("messages/<str:pk>/time", decisions.reschedule, name="reschedule"),
     path("messages/<str:pk>/settle/<str:name>", decisions.settle, name="settle"),
     path("usage", usage.usage, name="usage"),
     path("usage.csv", usage.as_csv, name="usage_csv"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from math import ceil
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Q
@@ -26,8 +27,8 @@ def the_account() -> Account:
     return Account.objects.first() or Account(pk=1)
 
 
-def change_account(wanted: Mapping[str, str], *, by: User | ApiKey) -> None:
-    """`wanted`: new values of name, oversight_email and physical_address."""
+def change_account(wanted: Mapping[str, Any], *, by: User | ApiKey) -> None:
+    """`wanted`: new values of name, oversight_email, physical_address and, by people, of the quotas."""
     check_administer(by)
     values = {name: _checked(name, value) for name, value in wanted.items()}
     with transaction.atomic():
@@ -38,7 +39,7 @@ def change_account(wanted: Mapping[str, str], *, by: User | ApiKey) -> None:
             log.record(Entry(Event.Action.ACCOUNT_CHANGED, payload=changed), by=by.actor)
 
 
-def _checked(name: str, value: str) -> str:
+def _checked(name: str, value: Any) -> Any:
     try:
         if name == "oversight_email":
             return normalize_address(value) if value else ""

@@ -21,8 +21,8 @@ from approvals.errors import Conflict, Invalid
 from approvals.gate.facts import known_facts
 from approvals.gate.loops import brake
 from approvals.gate.outbound import release, store_correspondents
-from approvals.models import Decision, OutboundMessage, OutboxEntry
-from approvals.permissions import Sender, check_send
+from approvals.models import Decision, OutboundMessage, OutboxEntry, User
+from approvals.permissions import Sender, check_cancel
 from approvals.policy import Verdict, rule
 from approvals.states import Status
 from audit import log
@@ -45,7 +45,7 @@ class _Revised:
     facts: list[dict[str, Any]]
 
 
-def revise(message: OutboundMessage, changes: Mapping[str, Any], *, by: Sender) -> OutboundMessage:
+def revise(message: OutboundMessage, changes: Mapping[str, Any], *, by: Sender | User) -> OutboundMessage:
     """`changes`: new values of send_at, to, cc, bcc, subject and markdown.
 
     While nobody has decided, all of them, as a new revision. Of what is scheduled, the time only; if a
@@ -53,7 +53,7 @@ def revise(message: OutboundMessage, changes: Mapping[str, Any], *, by: Sender) 
     """
     message = current(message)
     mailbox = message.email.mailbox
-    check_send(by, mailbox)
+    check_cancel(by, message)
     if "send_at" in changes:
         checked_time(changes["send_at"], mailbox)
     if message.status == Status.SCHEDULED:
@@ -82,7 +82,7 @@ def _revised_entry(message: OutboundMessage, changes: Mapping[str, Any]) -> Any:
     )
 
 
-def _move_in_time(message: OutboundMessage, changes: Mapping[str, Any], by: Sender) -> OutboundMessage:
+def _move_in_time(message: OutboundMessage, changes: Mapping[str, Any], by: Sender | User) -> OutboundMessage:
     if set(changes) != {"send_at"}:
         raise Conflict(
             "It is approved and waits for its time: only send_at can change. Cancel it to write another.",

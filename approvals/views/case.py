@@ -143,6 +143,12 @@ class Case:
         return self.message.status in ON_THEIR_WAY
 
     @property
+    def can_move(self) -> bool:
+        """It has a time, which has not come or of which nobody has decided yet."""
+        later = (Status.PENDING, Status.DEFERRED, Status.SCHEDULED)
+        return self.message.send_at is not None and self.message.status in later and not self.settle_denial
+
+    @property
     def is_in_doubt(self) -> bool:
         return self.message.status in IN_DOUBT
 

@@ -10,9 +10,9 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from approvals import actions
+from approvals import actions, gate
 from approvals.errors import DomainError
-from approvals.forms import DecisionForm
+from approvals.forms import DecisionForm, TimeForm
 from approvals.models import OutboundMessage
 from approvals.states import Status
 from approvals.views import case as cases
@@ -61,6 +61,25 @@ def settle(request: Request, pk: str, name: str) -> HttpResponse:
         lambda bound: choice.act(message, by=request.user, digest=bound["digest"], reason=reason),
         lambda _: choice.done,
     )
+
+
+@require_POST
+def reschedule(request: Request, pk: str) -> HttpResponse:
+    """Another time for what leaves later."""
+    message, _ = _asked(request, pk)
+    form = TimeForm(request.POST)
+    if not form.is_valid():
+        wrong = form.errors.get("send_at", ["The page did not say which mail this is about."])
+        return _shown(request, message, form, str(wrong[0]))
+    try:
+        after = gate.revise(message, {"send_at": form.cleaned_data["send_at"]}, by=request.user)
+    except DomainError as error:
+        forbidden(error)
+        return _shown(request, message, form, error.sentence)
+    is_asked = after.status == Status.PENDING
+    words = "It needs a decision, and leaves then" if is_asked else "It leaves then, or a person is asked"
+    toast(request, f"{after.send_at:%-d %B, %H:%M} UTC. {words}.")
+    return redirect(case_url("queue" if is_asked else "scheduled", pk, form.cleaned_data["mailbox"]))
 
 
 def _approved(message: OutboundMessage) -> str:

@@ -9,9 +9,11 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpResponse
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from approvals import charts, usage_report
+from approvals import charts, quotas, usage_report
+from approvals.actions.account import the_account
 from approvals.usage_report import KINDS, PERIODS, USUAL, Row, Span
 from approvals.views.http import Request, page
 
@@ -45,7 +47,16 @@ def usage(request: Request) -> HttpResponse:
         days=_cells(days),
         query=f"from={over.first}&to={over.last}",
         write_limit=settings.WRITE_LIMIT,
+        **_quota(request),
     )
+
+
+def _quota(request: Request) -> dict[str, Any]:
+    """Of the whole install, so for who sees all of it."""
+    if not request.user.all_mailboxes:
+        return {}
+    most = the_account().monthly_email_quota
+    return {"sees_quota": True, "quota": most, "used": quotas.used(timezone.now()) if most is not None else 0}
 
 
 def _span(request: Request) -> tuple[Span, str, str]:

@@ -10,10 +10,11 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from approvals import actions, webhooks
+from approvals import actions
 from approvals.errors import DomainError, NotPermitted
 from approvals.forms import WebhookEventsForm, WebhookForm
 from approvals.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from approvals.setup_forms import blame
 from approvals.views.http import Request, attempt, complain, forbidden, newest_first, page, toast
 from mailboxes.models import Mailbox
 
@@ -38,7 +39,7 @@ def all_webhooks(request: Request) -> HttpResponse:
             )
         except DomainError as error:
             forbidden(error)
-            form.add_error(None, error.sentence)
+            blame(form, error)
         else:
             return one(request, endpoint, secret=secret)
     rows = newest_first(found, request.GET)
@@ -48,7 +49,6 @@ def all_webhooks(request: Request) -> HttpResponse:
         HERE,
         page=rows,
         form=form,
-        events=webhooks.EVENTS.items(),
         boxes=_boxes(request),
     )
 
@@ -65,7 +65,11 @@ def webhook(request: Request, pk: str) -> HttpResponse:
 def one(request: Request, endpoint: WebhookEndpoint, *, secret: str = "") -> HttpResponse:
     tries = Prefetch("tries", WebhookAttempt.objects.order_by("-pk"))
     deliveries = WebhookDelivery.objects.filter(endpoint=endpoint).prefetch_related(tries)
-    context: dict[str, Any] = {"webhook": endpoint, "secret": secret, "events": webhooks.EVENTS.items()}
+    context: dict[str, Any] = {
+        "webhook": endpoint,
+        "secret": secret,
+        "form": WebhookEventsForm(initial={"events": endpoint.events}),
+    }
     rows = newest_first(deliveries, request.GET, size=25)
     return page(request, "approvals/webhook.html", HERE, page=rows, **context)
 

@@ -18,7 +18,7 @@ from mailboxes.models import Mailbox
 from tests.approvals.api.caller import arrived
 from tests.approvals.living import a_held_message, approved
 from tests.approvals.views.conftest import at_browser
-from tests.approvals.views.test_set_up import shown
+from tests.approvals.views.test_set_up import press, shown
 from tests.factories import a_key, a_mailbox, a_person, an_assistant
 from tests.servers import RecordingServer
 
@@ -60,7 +60,16 @@ def test_each_drawing_has_its_numbers_beside_it(ada: Client, a_day_at_work: Outb
     assert page.count("<svg viewBox") >= 5
     assert "Held per day: 2 in all" in page
     assert page.count('<th scope="row">2') == 7  # the days, as rows
-    assert "sets no quota" in page
+    assert "No quota is set" in page
+
+
+def test_a_quota_is_set_and_shown_with_what_is_used_of_it(
+    ada: Client, zoe: Client, a_day_at_work: OutboundMessage
+) -> None:
+    press(ada, "/account", name="Acme", monthly_email_quota="100", max_mailboxes="")
+    assert "2 of 100 messages this month" in shown(ada, "/usage")
+    assert "of 100 messages" not in shown(zoe, "/usage")
+    assert "greater than or equal to 0" in press(ada, "/account", name="Acme", monthly_email_quota="-1")
 
 
 def test_another_day_counts_nothing_of_today(ada: Client, a_day_at_work: OutboundMessage) -> None:
@@ -87,11 +96,16 @@ def test_a_period_that_makes_no_sense_is_said(ada: Client, query: str, sentence:
     assert ada.get("/usage.csv?by=moon").status_code == 400
 
 
-def test_nobody_sees_what_is_beyond_their_mailboxes(
-    a_day_at_work: OutboundMessage, mailbox: Mailbox, otto: Client
-) -> None:
+@pytest.fixture
+def zoe(db: None) -> Client:
+    """An auditor of a mailbox in which nothing happened."""
     elsewhere = a_mailbox("far@elsewhere.test")
-    zoe = at_browser(a_person("zoe@acme.test", "auditor", mailboxes=[elsewhere]))
+    return at_browser(a_person("zoe@acme.test", "auditor", mailboxes=[elsewhere]))
+
+
+def test_nobody_sees_what_is_beyond_their_mailboxes(
+    a_day_at_work: OutboundMessage, mailbox: Mailbox, otto: Client, zoe: Client
+) -> None:
     for by in ("day", "mailbox", "assistant"):
         assert {n for row in rows(zoe, f"by={by}").values() for n in row.values()} <= {"0"}
     assert mailbox.address not in shown(zoe, "/usage")
@@ -110,5 +124,5 @@ def test_the_page_costs_the_same_however_much_there_is(
     for _ in range(count):
         mailbox = a_mailbox()
         a_held_message(a_key(an_assistant(mailboxes=[mailbox]), mailboxes=[mailbox]), mailbox)
-    with django_assert_num_queries(24):
+    with django_assert_num_queries(25):
         ada.get("/usage")
