@@ -133,7 +133,7 @@ def test_the_queue_costs_the_same_however_long_it_is(
         a_held_message(api_key, mailbox, subject=f"Number {n}")
     # session, user; rows with facts; the case: message, revision, standing decisions, may I decide,
     # mail before it, its thread; tabs; five counts in the rail; hold
-    with django_assert_num_queries(16):
+    with django_assert_num_queries(15):
         rita.get("/")
 
 
@@ -146,7 +146,7 @@ def test_one_case_for_htmx_costs_no_list(
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
     messages = [a_held_message(api_key, mailbox, subject=f"Number {n}") for n in range(rows)]
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(8):
         rita.get(f"/queue/{messages[0].pk}", headers={"hx-request": "true", "hx-target": "case"})
 
 
