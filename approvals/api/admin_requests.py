@@ -7,7 +7,15 @@ from typing import Any
 
 from rest_framework import serializers
 
-from approvals.api.requests import ForeignIdField, IdField, ListField, NamesField, PageQuery, StringField
+from approvals.api.requests import (
+    ForeignIdField,
+    IdField,
+    ListField,
+    NamesField,
+    PageQuery,
+    StringField,
+    WholeQuery,
+)
 from approvals.models import WebhookDelivery
 from assistants.models import Scope
 from audit.models import Event
@@ -113,6 +121,7 @@ class WebhookChange(serializers.Serializer[Any]):
 
 
 class DeliveryQuery(PageQuery):
+    limit = serializers.IntegerField(min_value=1, max_value=100, default=50)
     webhook_id = IdField(required=False)
     status = serializers.ChoiceField(WebhookDelivery.Status.values, required=False)
 
@@ -135,12 +144,13 @@ class ContactRequest(serializers.Serializer[Any]):
     tags = ListField(child=StringField(max_length=100), required=False, max_length=50)
 
 
-class ContactQuery(PageQuery):
+class ContactQuery(WholeQuery):
     q = StringField(required=False, max_length=200)
     query = StringField(required=False, max_length=200)
 
 
 class AuditQuery(PageQuery):
+    limit = serializers.IntegerField(min_value=1, max_value=100, default=50)
     assistant_id = ForeignIdField(required=False, max_length=80)
     run_id = ForeignIdField(required=False, max_length=200)
     openai_thread_id = ForeignIdField(required=False, max_length=200)

@@ -13,7 +13,7 @@ from approvals.api import answers
 from approvals.api.admin_requests import ContactQuery, ContactRequest
 from approvals.api.base import View, body, key_of, one, query
 from approvals.api.paging import page
-from approvals.api.requests import PageQuery
+from approvals.api.requests import WholeQuery
 from approvals.api.schema import operation
 from assistants.models import Scope
 from mailboxes.models import Contact, Suppression
@@ -77,11 +77,11 @@ class ContactView(View):
 class SuppressionsView(View):
     scopes = {"GET": (Scope.ADMIN,)}
 
-    @operation("list_suppressions", answers.SuppressionList, parameters=[PageQuery])
+    @operation("list_suppressions", answers.SuppressionList, parameters=[WholeQuery])
     def get(self, request: Request) -> Response:
         """Addresses that nothing is sent to, newest first: from one mailbox, or from none at all."""
         found = Suppression.objects.visible_to(key_of(request))
-        rows, cursor = page(found, query(request, PageQuery))
+        rows, cursor = page(found, query(request, WholeQuery))
         shown = [suppression_object(kept) for kept in rows]
         return Response({"suppressions": shown, "items": shown, "cursor": cursor})
 

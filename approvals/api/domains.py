@@ -11,7 +11,7 @@ from approvals.api import answers
 from approvals.api.admin_requests import DomainRequest
 from approvals.api.base import View, body, key_of, one, query
 from approvals.api.paging import page
-from approvals.api.requests import PageQuery
+from approvals.api.requests import WholeQuery
 from approvals.api.schema import operation
 from approvals.permissions import check_administer
 from assistants.models import Scope
@@ -48,11 +48,11 @@ def _domain(request: Request, domain_id: str) -> Domain:
 class DomainsView(View):
     scopes = {"GET": (Scope.ADMIN,), "POST": (Scope.ADMIN,)}
 
-    @operation("list_domains", answers.DomainList, parameters=[PageQuery])
+    @operation("list_domains", answers.DomainList, parameters=[WholeQuery])
     def get(self, request: Request) -> Response:
         """The domains that mail leaves from, newest first, with the DNS records that each should have."""
         check_administer(key_of(request))
-        found, cursor = page(Domain.objects.all(), query(request, PageQuery))
+        found, cursor = page(Domain.objects.all(), query(request, WholeQuery))
         shown = [domain_object(domain) for domain in found]
         return Response({"domains": shown, "items": shown, "cursor": cursor})
 

@@ -14,7 +14,7 @@ from approvals.api import answers
 from approvals.api.admin_requests import KeyChange, KeyRequest, WithCode
 from approvals.api.base import View, body, key_of, one, query
 from approvals.api.paging import page
-from approvals.api.requests import PageQuery
+from approvals.api.requests import WholeQuery
 from approvals.api.schema import operation
 from approvals.api.two_step import two_step
 from approvals.models import OperatorRequest
@@ -44,12 +44,12 @@ def key_object(key: ApiKey) -> answers.KeyObject:
 class KeysView(View):
     scopes = {"GET": (Scope.ADMIN,), "POST": (Scope.ADMIN,)}
 
-    @operation("list_api_keys", answers.KeyList, parameters=[PageQuery])
+    @operation("list_api_keys", answers.KeyList, parameters=[WholeQuery])
     def get(self, request: Request) -> Response:
         """Every key, newest first; never its secret."""
         check_administer(key_of(request))
         keys = ApiKey.objects.select_related("assistant", "integration").prefetch_related("mailbox_links")
-        found, cursor = page(keys, query(request, PageQuery))
+        found, cursor = page(keys, query(request, WholeQuery))
         shown = [key_object(key) for key in found]
         return Response({"api_keys": shown, "items": shown, "cursor": cursor})
 

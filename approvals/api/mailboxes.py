@@ -25,7 +25,7 @@ from approvals.api.admin_requests import (
 )
 from approvals.api.base import View, body, key_of, mailbox_of, one, query, validated
 from approvals.api.paging import page
-from approvals.api.requests import MailboxRequest, PageQuery
+from approvals.api.requests import MailboxRequest, WholeQuery
 from approvals.api.schema import operation
 from approvals.api.two_step import pending, two_step
 from approvals.models import OperatorRequest
@@ -39,12 +39,12 @@ PENDING = {202: answers.PendingApproval}
 class MailboxesView(View):
     scopes = {"GET": (Scope.READ,), "POST": (Scope.ADMIN,)}
 
-    @operation("list_mailboxes", answers.MailboxList, parameters=[PageQuery])
+    @operation("list_mailboxes", answers.MailboxList, parameters=[WholeQuery])
     def get(self, request: Request) -> Response:
         """The mailboxes within the key's reach, newest first."""
         open_ones = Mailbox.objects.visible_to(key_of(request)).filter(is_active=True)
         open_ones = open_ones.prefetch_related("webhooks")
-        found, cursor = page(open_ones, query(request, PageQuery))
+        found, cursor = page(open_ones, query(request, WholeQuery))
         shown = [wire.mailbox_object(mailbox) for mailbox in found]
         return Response({"mailboxes": shown, "items": shown, "cursor": cursor})
 

@@ -12,12 +12,15 @@ from rest_framework.exceptions import ValidationError
 
 Row = TypeVar("Row", bound=Model)
 
+# of a list that is asked for without a limit
+WHOLE = 1000
+
 
 def page(
     rows: QuerySet[Row], query: dict[str, Any], *, oldest_first: bool = False
 ) -> tuple[list[Row], str | None]:
     """One page of `rows`, newest first, and the cursor of the next one if there is more."""
-    limit, offset = query["limit"], query.get("offset", 0)
+    limit, offset = query.get("limit", WHOLE), query.get("offset", 0)
     if text := query.get("cursor"):
         rows = rows.filter(**{"pk__gt" if oldest_first else "pk__lt": read_cursor(text)})
     found = list(rows.order_by("pk" if oldest_first else "-pk")[offset : offset + limit + 1])

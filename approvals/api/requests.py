@@ -280,6 +280,14 @@ class PageQuery(serializers.Serializer[Any]):
     offset = serializers.IntegerField(min_value=0, max_value=1_000_000, required=False)
 
 
+class WholeQuery(PageQuery):
+    """Of lists that the clients read in one call: the SDK, for one, has no way to ask for a second page."""
+
+    limit = serializers.IntegerField(
+        min_value=1, max_value=100, required=False, help_text="Left out: all, up to 1000 at once."
+    )
+
+
 class EmailQuery(PageQuery):
     status = serializers.ChoiceField(wire.STATUS_WORDS, required=False)
     sender = StringField(required=False, max_length=320)
@@ -296,6 +304,8 @@ class FlatInboxRequest(EmailQuery):
 
 
 class PendingQuery(PageQuery):
+    # read in one call too, and each with its whole body
+    limit = serializers.IntegerField(min_value=1, max_value=100, default=100)
     mailbox_id = IdField(required=False)
     assistant_id = StringField(required=False, max_length=80)
 

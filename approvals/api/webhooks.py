@@ -13,7 +13,7 @@ from approvals.api import answers
 from approvals.api.admin_requests import DeliveryQuery, WebhookChange, WebhookRequest
 from approvals.api.base import View, body, key_of, mailbox_of, one, query
 from approvals.api.paging import page
-from approvals.api.requests import PageQuery
+from approvals.api.requests import WholeQuery
 from approvals.api.schema import operation
 from approvals.api.two_step import two_step
 from approvals.models import OperatorRequest, WebhookDelivery, WebhookEndpoint
@@ -52,7 +52,7 @@ def delivery_object(delivery: WebhookDelivery) -> answers.DeliveryObject:
 
 def _list(request: Request, mailbox: Mailbox | None = None) -> Response:
     found = WebhookEndpoint.objects.visible_to(key_of(request))
-    rows, cursor = page(found.filter(mailbox=mailbox) if mailbox else found, query(request, PageQuery))
+    rows, cursor = page(found.filter(mailbox=mailbox) if mailbox else found, query(request, WholeQuery))
     shown = [webhook_object(endpoint) for endpoint in rows]
     return Response({"webhooks": shown, "subscriptions": shown, "items": shown, "cursor": cursor})
 
@@ -81,7 +81,7 @@ def _is_first(key: ApiKey, mailbox: Mailbox) -> bool:
 class WebhooksView(View):
     scopes = {"GET": (Scope.ADMIN,), "POST": (Scope.ADMIN,)}
 
-    @operation("list_webhooks", answers.WebhookList, parameters=[PageQuery])
+    @operation("list_webhooks", answers.WebhookList, parameters=[WholeQuery])
     def get(self, request: Request) -> Response:
         """The webhooks of the key's mailboxes, newest first."""
         return _list(request)
@@ -96,7 +96,7 @@ class WebhooksView(View):
 class MailboxWebhooksView(View):
     scopes = {"GET": (Scope.ADMIN,), "POST": (Scope.ADMIN,)}
 
-    @operation("list_mailbox_webhooks", answers.WebhookList, parameters=[PageQuery])
+    @operation("list_mailbox_webhooks", answers.WebhookList, parameters=[WholeQuery])
     def get(self, request: Request, mailbox_id: str) -> Response:
         return _list(request, mailbox_of(key_of(request), mailbox_id))
 

@@ -179,6 +179,23 @@ def test_the_account_is_shown_changed_counted_and_closed(owner: PythonSdk, agent
     refused(401, agent, "list_mailboxes")
 
 
+def test_lists_that_are_asked_for_without_a_limit_are_whole(
+    owner: PythonSdk, agent: PythonSdk, desk: PythonSdk, mailbox: Mailbox
+) -> None:
+    for number in range(24):
+        factories.a_mailbox()
+        agent("add_contact", email=f"person{number}@example.com")
+        Suppression.objects.create(address=f"gone{number}@example.com", reason="bounced")
+        agent("send_email", mailbox.pk, **LETTER | {"subject": str(number)})
+    wholes = [
+        owner("list_mailboxes"),
+        owner("list_suppressions"),
+        agent("list_contacts"),
+        desk("list_pending"),
+    ]
+    assert [len(whole) for whole in wholes] == [25, 24, 24, 24]
+
+
 def test_each_refusal_has_its_status_and_a_sentence(
     agent: PythonSdk, owner: PythonSdk, mailbox: Mailbox, settings: Settings
 ) -> None:
