@@ -75,11 +75,7 @@ def check(provider: str, headers: Mapping[str, str], body: bytes) -> None:
     if not secret or provider not in VIEWS:
         raise Unexpected("Nothing is expected from this provider.")
     if ":" in secret:
-        scheme, _, given = headers.get("Authorization", "").partition(" ")
-        wanted = base64.b64encode(secret.encode()).decode()
-        if scheme.lower() != "basic" or not constant_time_compare(given.strip(), wanted):
-            raise Forged("The user or password is missing or wrong.")
-        return
+        return check_password(secret, headers)
     try:
         genuine = SIGNED[provider](secret, headers, body)
     except (KeyError, ValueError, TypeError, AttributeError, UnicodeError, RecursionError):
@@ -88,10 +84,18 @@ def check(provider: str, headers: Mapping[str, str], body: bytes) -> None:
         raise Forged("The signature is missing or wrong.")
 
 
+def check_password(secret: str, headers: Mapping[str, str]) -> None:
+    """`secret`: user:password, as it is sent along."""
+    scheme, _, given = headers.get("Authorization", "").partition(" ")
+    wanted = base64.b64encode(secret.encode()).decode()
+    if scheme.lower() != "basic" or not constant_time_compare(given.strip(), wanted):
+        raise Forged("The user or password is missing or wrong.")
+
+
 def _mailgun(key: str, _headers: Mapping[str, str], body: bytes) -> bool:
     signed = json.loads(body)["signature"]
     made = hmac.new(key.encode(), f"{signed['timestamp']}{signed['token']}".encode(), hashlib.sha256)
-    return _is_fresh(signed["timestamp"]) and constant_time_compare(signed["signature"], made.hexdigest())
+    return is_fresh(signed["timestamp"]) and constant_time_compare(signed["signature"], made.hexdigest())
 
 
 def _sendgrid(key: str, headers: Mapping[str, str], body: bytes) -> bool:
@@ -104,7 +108,7 @@ def _sendgrid(key: str, headers: Mapping[str, str], body: bytes) -> bool:
         public.verify(signature, at.encode() + body, ec.ECDSA(SHA256()))
     except InvalidSignature:
         return False
-    return _is_fresh(at)
+    return is_fresh(at)
 
 
 def _resend(key: str, headers: Mapping[str, str], body: bytes) -> bool:
@@ -113,7 +117,7 @@ def _resend(key: str, headers: Mapping[str, str], body: bytes) -> bool:
     made = hmac.new(base64.b64decode(key.removeprefix("whsec_")), signed, hashlib.sha256).digest()
     wanted = "v1," + base64.b64encode(made).decode()
     given = headers["svix-signature"].split()
-    return _is_fresh(at) and any(constant_time_compare(one, wanted) for one in given)
+    return is_fresh(at) and any(constant_time_compare(one, wanted) for one in given)
 
 
 # providers that sign; a secret without a colon is their key
@@ -124,7 +128,7 @@ SIGNED: dict[str, Callable[[str, Mapping[str, str], bytes], bool]] = {
 }
 
 
-def _is_fresh(timestamp: Any) -> bool:
+def is_fresh(timestamp: Any) -> bool:
     return abs(timezone.now().timestamp() - float(timestamp)) <= FRESH.total_seconds()
 
 

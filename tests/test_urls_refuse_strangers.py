@@ -18,6 +18,7 @@ PUBLIC = {
     "readyz": "the same",
     "v1/openapi.json": "documentation",
     "hooks/models/<id:connection_id>": "a run server's signature is what lets it in",
+    "hooks/mail/<id:provider>/inbound": "a provider's secret or signature is what lets it in",
     "hooks/mail/<id:provider>/tracking": "a mail provider's signature or password is what lets it in",
     "attachments/<str:token>": "a signed link, good for an hour",
     "v1/account/challenge": "sign-up, which is off",

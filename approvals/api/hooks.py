@@ -7,10 +7,10 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from approvals import actions
+from approvals import actions, gate
 from approvals.api.base import View
 from assistants.webhooks import LARGEST
-from mailboxes import tracking
+from mailboxes import handing, tracking
 
 
 class HookView(View):
@@ -32,7 +32,16 @@ class ModelWebhookView(HookView):
         return Response({"received": True})
 
 
-class MailTrackingView(HookView):
+class MailHookView(HookView):
+    def handle_exception(self, exc: Exception) -> Response:
+        """Some providers send their password only after they were asked for it."""
+        response = super().handle_exception(exc)
+        if response.status_code == 401:
+            response["WWW-Authenticate"] = 'Basic realm="Counterseal"'
+        return response
+
+
+class MailTrackingView(MailHookView):
     """From a mail provider: deliveries, bounces and complaints."""
 
     def post(self, request: Request, provider: str) -> Response:
@@ -40,9 +49,10 @@ class MailTrackingView(HookView):
         actions.receive_mail_hook(provider, request.headers, body)
         return Response({"received": True})
 
-    def handle_exception(self, exc: Exception) -> Response:
-        """Some providers send their password only after they were asked for it."""
-        response = super().handle_exception(exc)
-        if response.status_code == 401:
-            response["WWW-Authenticate"] = 'Basic realm="Counterseal"'
-        return response
+
+class MailHandedView(MailHookView):
+    """From a mail provider: mail that it received for a mailbox."""
+
+    def post(self, request: Request, provider: str) -> Response:
+        body = request._request.read(handing.largest() + 1)
+        return Response({"received": True, "mailboxes": gate.take_handed(provider, request.headers, body)})

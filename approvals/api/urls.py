@@ -56,6 +56,7 @@ urlpatterns = [
     path("v1/openapi.json", system.OpenApiView.as_view()),
     path("hooks/models/<id:connection_id>", hooks.ModelWebhookView.as_view()),
     path("hooks/mail/<id:provider>/tracking", hooks.MailTrackingView.as_view()),
+    path("hooks/mail/<id:provider>/inbound", hooks.MailHandedView.as_view()),
     path("v1/mailboxes", mailboxes.MailboxesView.as_view()),
     path(MAILBOX, mailboxes.MailboxView.as_view()),
     path(f"{MAILBOX}/configure", mailboxes.ConfigureView.as_view()),

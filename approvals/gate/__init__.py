@@ -1,6 +1,7 @@
 """The gate: the only way out for mail that leaves, and the only way in for mail that arrives."""
 
 from approvals.gate.calls import dispatch_calls
+from approvals.gate.handing import take_handed
 from approvals.gate.inbound import Arrival, admit, check_inbox, read, receive, receive_all, tag
 from approvals.gate.linking import link_calls
 from approvals.gate.outbound import Context, Submission, copy_to_oversight, reply, send
@@ -23,4 +24,5 @@ __all__ = [
     "revise",
     "send",
     "tag",
+    "take_handed",
 ]

@@ -109,7 +109,7 @@ def admit(
 
 def _store(raw: RawMessage, mailbox: Mailbox, parsed: Parsed | None, **fields: Any) -> Email:
     if parsed is None:
-        content: dict[str, Any] = {"from_address": raw.envelope_from, "to": [raw.envelope_to]}
+        content: dict[str, Any] = {"from_address": raw.sender or "", "to": [raw.envelope_to]}
         conversation = None
     else:
         content = asdict(parsed)
@@ -118,7 +118,7 @@ def _store(raw: RawMessage, mailbox: Mailbox, parsed: Parsed | None, **fields: A
     if conversation is None:
         conversation = Conversation.objects.create(mailbox=mailbox, subject=content.get("subject", "")[:998])
     Conversation.objects.filter(pk=conversation.pk).update(last_at=raw.received_at)
-    content["from_address"] = content["from_address"] or raw.envelope_from
+    content["from_address"] = content["from_address"] or raw.sender or ""
     kind, reason = loops.kind_of(raw, parsed)
     message_id = content.pop("message_id", "") or f"<{new_id('nomid')}@counterseal.invalid>"
     email = Email.objects.create(

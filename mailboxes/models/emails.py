@@ -52,8 +52,10 @@ class RawMessage(models.Model):
     @property
     def sender(self) -> str | None:
         """The envelope's: "" for the null sender, None where none came along."""
-        has_envelope = self.source in (self.Source.SMTP, self.Source.LMTP) or self.envelope_from
-        return self.envelope_from if has_envelope else None
+        if self.source in (self.Source.SMTP, self.Source.LMTP):
+            return self.envelope_from
+        # the others write the null sender out, because they may not know the sender at all
+        return self.envelope_from.strip("<>") if self.envelope_from else None
 
 
 class EmailQuerySet(models.QuerySet["Email"]):
