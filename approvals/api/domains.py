@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -22,8 +24,11 @@ from mailboxes.models import Domain
 ACTIVE = "active"
 
 
-def domain_object(domain: Domain) -> answers.DomainObject:
-    records = records_of(domain)
+def domain_objects(*domains: Domain) -> list[answers.DomainObject]:
+    return [_shown(*one) for one in zip(domains, records_of(*domains), strict=True)]
+
+
+def _shown(domain: Domain, records: list[Any]) -> answers.DomainObject:
     status = status_of(records).replace("verified", ACTIVE)
     return {
         "id": domain.pk,
@@ -53,14 +58,14 @@ class DomainsView(View):
         """The domains that mail leaves from, newest first, with the DNS records that each should have."""
         check_administer(key_of(request))
         found, cursor = page(Domain.objects.all(), query(request, WholeQuery))
-        shown = [domain_object(domain) for domain in found]
+        shown = domain_objects(*found)
         return Response({"domains": shown, "items": shown, "cursor": cursor})
 
     @operation("add_domain", answers.DomainObject, status=201, request=DomainRequest)
     def post(self, request: Request) -> Response:
         """Add one: a DKIM key is made for it, and its records are told. Enter them, and verify."""
         domain = actions.add_domain(body(request, DomainRequest)["domain"], by=key_of(request))
-        return Response(domain_object(domain), status=201)
+        return Response(domain_objects(domain)[0], status=201)
 
 
 class DomainView(View):
@@ -68,7 +73,7 @@ class DomainView(View):
 
     @operation("get_domain", answers.DomainObject)
     def get(self, request: Request, domain_id: str) -> Response:
-        return Response(domain_object(_domain(request, domain_id)))
+        return Response(domain_objects(_domain(request, domain_id))[0])
 
     @operation("delete_domain", answers.Status, request=None)
     def delete(self, request: Request, domain_id: str) -> Response:
@@ -84,4 +89,4 @@ class VerifyDomainView(View):
     def post(self, request: Request, domain_id: str) -> Response:
         """Ask the DNS now. Each record tells what was found."""
         domain = effects.verify_domain(_domain(request, domain_id), by=key_of(request))
-        return Response(domain_object(domain))
+        return Response(domain_objects(domain)[0])

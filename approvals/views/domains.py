@@ -57,7 +57,7 @@ def domains(request: Request) -> HttpResponse:
 def domain(request: Request, pk: str) -> HttpResponse:
     _check(request)
     found = get_object_or_404(Domain, pk=pk)
-    records = records_of(found)
+    [records] = records_of(found)
     keys = found.keys.order_by("-pk")[:20]
     return page(
         request,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from pytest_django import DjangoAssertNumQueries
 
 from mailboxes import lookups
 from mailboxes.models import Domain, Mailbox
@@ -88,3 +89,16 @@ def test_a_domain_that_is_not_there_is_not_found(manager: Caller) -> None:
         manager.post("/v1/domains/dom_none/verify", {}),
     ):
         assert answer.status_code == 404
+
+
+@pytest.mark.parametrize("how_many", [1, 5])
+def test_the_number_of_queries_does_not_grow(
+    manager: Caller, django_assert_num_queries: DjangoAssertNumQueries, how_many: int
+) -> None:
+    for number in range(how_many):
+        manager.post("/v1/domains", {"domain": f"acme{number}.test"})
+        factories.a_mailbox(f"support@acme{number}.test")
+    manager.get("/v1/domains")
+    # key, domains, their keys, their mailboxes
+    with django_assert_num_queries(4):
+        assert len(manager.get("/v1/domains").json()["domains"]) == how_many
