@@ -199,7 +199,7 @@ class MailboxForm(forms.Form):
     auto_cc = forms.CharField(max_length=320, label="Cc of each mail", required=False)
     auto_bcc = forms.CharField(max_length=320, label="Bcc of each mail", required=False)
     ai_disclosure = forms.BooleanField(label="Say that an AI wrote it", required=False)
-    is_bulk = forms.BooleanField(label="It writes to many", required=False)
+    is_bulk = forms.BooleanField(label="Bulk mail, such as a newsletter", required=False)
     forward_inbound = forms.BooleanField(label="Copy new mail to the oversight address", required=False)
     approvals_needed = forms.IntegerField(label="Approvals", min_value=1, max_value=5)
     deadline_hours = forms.IntegerField(label="Deadline in hours", min_value=1, max_value=24 * 60)

@@ -206,6 +206,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["approvals.api.authentication.KeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["approvals.api.authentication.HasScope"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "approvals.api.negotiation.AlwaysJson",
     "DEFAULT_PARSER_CLASSES": ["approvals.api.parsers.ObjectParser"],
     "DEFAULT_THROTTLE_CLASSES": ["approvals.api.throttle.WriteLimit"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",

@@ -74,6 +74,8 @@ class Envelope:
     in_reply_to: str = ""
     references: tuple[str, ...] = ()
     attachments: tuple[Attachment, ...] = ()
+    # where its one recipient unsubscribes with one click; "" for what is no bulk mail
+    unsubscribe: str = ""
 
     @property
     def recipients(self) -> tuple[str, ...]:
@@ -116,6 +118,7 @@ def build(
     message_id: str,
     in_reply_to: str = "",
     references: Sequence[str] = (),
+    unsubscribe: str = "",
 ) -> Envelope:
     """Raises InvalidDraft with every error there is, at most one per field."""
     check = _Check()
@@ -136,6 +139,7 @@ def build(
         in_reply_to=check.value("in_reply_to", in_reply_to, headers.clean_message_id) if in_reply_to else "",
         references=check.references(references),
         attachments=draft.attachments,
+        unsubscribe=check.value("unsubscribe", unsubscribe, headers.clean_url) if unsubscribe else "",
     )
     if check.errors:
         raise InvalidDraft(check.errors)

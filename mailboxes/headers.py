@@ -59,6 +59,12 @@ def clean_message_id(text: str) -> str:
     return text
 
 
+def clean_url(text: str) -> str:
+    if len(text) > 900 or not re.fullmatch(r"https?://[!-;=?-~]+", text) or "=?" in text:
+        raise ValueError("is not an address on the web")
+    return text
+
+
 def message_ids(text: str) -> list[str]:
     """The well-formed ids in a References or In-Reply-To field; the others are left out."""
     found = re.findall(r"<[!-;=?-~]{3,900}>", text)

@@ -1,4 +1,4 @@
-"""What a mailbox adds to each of its messages: copies and a signature. Pure."""
+"""What a mailbox adds to each of its messages: copies, a word about AI, and a signature. Pure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from html import escape
 from mailboxes.envelope import Draft, normalize_address
 from mailboxes.models import Mailbox
 
+DISCLOSURE = "This message was written by an AI assistant."
+
 
 def dress(draft: Draft, mailbox: Mailbox) -> tuple[Draft, tuple[str, ...]]:
     """`draft` as it goes to the reviewer, and the recipients that were added to it."""
@@ -15,7 +17,9 @@ def dress(draft: Draft, mailbox: Mailbox) -> tuple[Draft, tuple[str, ...]]:
     cc = _missing(mailbox.auto_cc, present)
     bcc = _missing(mailbox.auto_bcc, {*present, *cc})
     dressed = replace(draft, cc=(*draft.cc, *cc), bcc=(*draft.bcc, *bcc))
-    return _signed(dressed, mailbox.signature_block.strip()), (*cc, *bcc)
+    # before the signature, which mail programs fold away
+    told = _disclosed(dressed) if mailbox.ai_disclosure else dressed
+    return _signed(told, mailbox.signature_block.strip()), (*cc, *bcc)
 
 
 def _missing(address: str, present: set[str]) -> tuple[str, ...]:
@@ -27,6 +31,11 @@ def _bare(address: str) -> str:
         return normalize_address(address)
     except ValueError:
         return address  # whoever freezes it says what is wrong
+
+
+def _disclosed(draft: Draft) -> Draft:
+    text = f"{draft.markdown.rstrip()}\n\n{DISCLOSURE}\n" if draft.markdown else ""
+    return replace(draft, markdown=text, html=f"{draft.html}<p>{DISCLOSURE}</p>" if draft.html else "")
 
 
 def _signed(draft: Draft, signature: str) -> Draft:

@@ -22,6 +22,7 @@ from mailboxes.facts import Fact, Severity
 __all__ = ["Fact", "Frozen", "NotFaithful", "Rendered", "check_wire", "digest", "freeze", "render"]
 
 MAX_LINE = 998
+ONE_CLICK = "List-Unsubscribe=One-Click"
 _MAX_RENDERED = 24_000_000
 
 
@@ -71,7 +72,7 @@ def freeze(envelope: Envelope) -> Frozen:
         html=html,
         recipients=envelope.recipients,
     )
-    found = (*_about_files(envelope.attachments), *found)
+    found = (*_about_files(envelope.attachments), *found, *_about_list(envelope))
     recipients = envelope.recipients
     return Frozen(envelope.sender, recipients, data, digest(envelope.sender, recipients, data), found)
 
@@ -133,12 +134,21 @@ def _header_lines(envelope: Envelope) -> list[str]:
         lines.append(f"In-Reply-To: {envelope.in_reply_to}")
     if envelope.references:
         lines += headers.one_a_line("References", envelope.references, "")
+    if envelope.unsubscribe:
+        # RFC 8058: a mail program posts to it in its reader's name
+        lines += [f"List-Unsubscribe: <{envelope.unsubscribe}>", f"List-Unsubscribe-Post: {ONE_CLICK}"]
     return [*lines, "MIME-Version: 1.0"]
 
 
 def _about_files(files: Sequence[Attachment]) -> Iterator[Fact]:
     for severity, sentence, evidence in attachments.told(files):
         yield Fact("attachment_type", cast("Severity", severity), "attachment", sentence, evidence)
+
+
+def _about_list(envelope: Envelope) -> Iterator[Fact]:
+    if envelope.unsubscribe:
+        sentence = "It is bulk mail: its recipient can unsubscribe from this mailbox with one click."
+        yield Fact("bulk", "info", "bulk", sentence, envelope.unsubscribe)
 
 
 def _with_files(body: list[str], files: Sequence[list[str]]) -> list[str]:
@@ -207,6 +217,8 @@ def _verify(data: bytes, envelope: Envelope, parts: Sequence[tuple[str, str]]) -
         "Message-ID": envelope.message_id,
         "In-Reply-To": envelope.in_reply_to,
         "References": " ".join(envelope.references),
+        "List-Unsubscribe": envelope.unsubscribe and f"<{envelope.unsubscribe}>",
+        "List-Unsubscribe-Post": envelope.unsubscribe and ONE_CLICK,
         "MIME-Version": "1.0",
     }
     expected = {name: value for name, value in intended.items() if value}

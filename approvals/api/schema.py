@@ -8,7 +8,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints, is
 
 from drf_spectacular.utils import extend_schema
 
-from approvals.api import answers
+from approvals.api import answers, examples, links
 
 Schema = dict[str, Any]
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -55,6 +55,7 @@ def _component(shape: Any) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+ID = r"^[A-Za-z0-9_.:-]{1,200}$"
 REFUSALS = {
     400: "Something in the request is wrong; `fields` says what.",
     401: "No key, or not a good one.",
@@ -82,19 +83,59 @@ def binary(operation_id: str, **options: Any) -> Callable[[Method], Method]:
     return extend_schema(operation_id=operation_id, responses={**file, **refusals}, **options)
 
 
-def public(operation_id: str, answer: Any, **options: Any) -> Callable[[Method], Method]:
-    return extend_schema(operation_id=operation_id, responses={200: schema_of(answer)}, auth=[], **options)
+def public(
+    operation_id: str, answer: Any, *, also: dict[int, Any] | None = None, **options: Any
+) -> Callable[[Method], Method]:
+    responses = {code: schema_of(shape) for code, shape in ({200: answer} | (also or {})).items()}
+    return extend_schema(operation_id=operation_id, responses=responses, auth=[], **options)
+
+
+WITH_BODY = {
+    413: "The body is larger than this call takes.",
+    415: "The body is not JSON.",
+}
+HEADERS = {
+    "401": ("WWW-Authenticate", "How to sign in: with a bearer key.", "string"),
+    "429": ("Retry-After", "Seconds after which the same call may pass.", "integer"),
+}
 
 
 def complete(result: Schema, generator: Any, request: Any, public: bool) -> Schema:
     """A post-processing hook: adds what spectacular cannot see, the shapes and the async view."""
-    result["components"].setdefault("schemas", {}).update(sorted(_components.items()))
+    shapes = result["components"].setdefault("schemas", {})
+    shapes.update(sorted(_components.items()))
     result["paths"]["/v1/messages/{id}"] = {"get": _wait_for_message()}
     for path in result["paths"].values():
-        for described in path.values():
-            for code, response in described["responses"].items():
-                response["description"] = response.get("description") or REFUSALS.get(int(code), "Done.")
+        for method, described in path.items():
+            _complete(method, described, shapes)
     return result
+
+
+def _complete(method: str, described: Schema, shapes: Schema) -> None:
+    responses = described["responses"]
+    if method == "get":
+        responses.pop("409", None)  # who reads is in nobody's way
+    else:
+        error = {"content": {"application/json": {"schema": schema_of(answers.Error)}}}
+        responses.update({str(code): {**error, "description": WITH_BODY[code]} for code in WITH_BODY})
+    for parameter in described.get("parameters", []):
+        parameter["example"] = examples.of(parameter["schema"], shapes, name=parameter["name"])
+    for content in described.get("requestBody", {}).get("content", {}).values():
+        content["example"] = examples.of(content["schema"], shapes, is_request=True)
+    for code, response in responses.items():
+        _complete_answer(code, response, shapes)
+        if found := links.LINKS.get(described["operationId"], {}).get(code):
+            response["links"] = found
+
+
+def _complete_answer(code: str, response: Schema, shapes: Schema) -> None:
+    response["description"] = response.get("description") or REFUSALS.get(int(code), "Done.")
+    if code in HEADERS:
+        name, meaning, kind = HEADERS[code]
+        response["headers"] = {name: {"description": meaning, "schema": {"type": kind}}}
+    told = response.get("content", {}).get("application/json")
+    if told:
+        told["example"] = examples.of(told["schema"], shapes)
 
 
 def _wait_for_message() -> Schema:
@@ -104,7 +145,7 @@ def _wait_for_message() -> Schema:
         "operationId": "get_message",
         "description": "The status of a message; with `wait`, at its next change.",
         "parameters": [
-            {"in": "path", "name": "id", "schema": {"type": "string"}, "required": True},
+            {"in": "path", "name": "id", "schema": {"type": "string", "pattern": ID}, "required": True},
             {"in": "query", "name": "wait", "schema": {"type": "integer", "minimum": 0, "maximum": 55}},
         ],
         "tags": ["v1"],

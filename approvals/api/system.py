@@ -26,7 +26,7 @@ class HealthView(View):
     authentication_classes = []
     permission_classes = [AllowAny]
 
-    @public("health", answers.Health)
+    @public("health", answers.Health, also={503: answers.Health})
     def get(self, request: Request) -> Response:
         """Whether the database answers; 503 when it does not."""
         try:

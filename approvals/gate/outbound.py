@@ -19,6 +19,7 @@ from approvals.actions.transitions import entry
 from approvals.errors import Invalid, Refused
 from approvals.gate import repeats
 from approvals.gate.binding import Bound, Call, Context, bind
+from approvals.gate.bulk import unsubscribe_link
 from approvals.gate.facts import known_facts
 from approvals.gate.loops import brake
 from approvals.models import Decision, OutboundMessage, OutboxEntry
@@ -112,7 +113,7 @@ def _submit(draft: Draft, mailbox: Mailbox, asked: _Asked, answered: Email | Non
         raise _recorded(refusal, mailbox, asked.by)
     draft = replace(draft, send_at=checked_time(draft.send_at, mailbox))
     dressed, added = dress(draft, mailbox)
-    built = _build(dressed, mailbox, answered)
+    built = _build(dressed, mailbox, answered, unsubscribe=unsubscribe_link(mailbox, draft, answered))
     frozen = mime.freeze(built)
     facts = [*map(asdict, frozen.facts), *known_facts(mailbox, frozen.recipients, answered)]
     letter = _Letter(draft, mailbox, built, frozen, facts, content_hash, answered, added)
@@ -147,7 +148,7 @@ def _repeated(bound: Bound, asked: _Asked, content_hash: str) -> Submission | No
     return Submission(found, repeated=True) if found else None
 
 
-def _build(draft: Draft, mailbox: Mailbox, answered: Email | None) -> Envelope:
+def _build(draft: Draft, mailbox: Mailbox, answered: Email | None, *, unsubscribe: str = "") -> Envelope:
     references = [*answered.references, answered.message_id] if answered else []
     try:
         return envelope.build(
@@ -157,6 +158,7 @@ def _build(draft: Draft, mailbox: Mailbox, answered: Email | None) -> Envelope:
             message_id=envelope.new_message_id(mailbox.domain),
             in_reply_to=answered.message_id if answered else "",
             references=references[-20:],
+            unsubscribe=unsubscribe,
         )
     except envelope.InvalidDraft as error:
         raise Invalid(asdict(one) for one in error.errors) from None

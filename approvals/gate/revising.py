@@ -18,6 +18,7 @@ from approvals.actions.scheduling import checked_time, let_go
 from approvals.actions.telling import tell
 from approvals.actions.transitions import conflict, current, entry, move
 from approvals.errors import Conflict, Invalid
+from approvals.gate.bulk import unsubscribe_link
 from approvals.gate.facts import known_facts
 from approvals.gate.loops import brake
 from approvals.gate.outbound import release, store_correspondents
@@ -115,6 +116,9 @@ def _build(message: OutboundMessage, changes: Mapping[str, Any]) -> _Revised:
         html="" if "markdown" in changes else email.html,
         attachments=tuple(mime.files(bytes(before.frozen))),
     )
+    # what the mailbox's settings had added was nobody's choice
+    to, cc, bcc = (_without(some, before.added_recipients) for some in (draft.to, draft.cc, draft.bcc))
+    chosen = replace(draft, to=to, cc=cc, bcc=bcc)
     added: tuple[str, ...] = ()
     if "markdown" in changes or {"cc", "bcc"} & set(changes):
         signed, added = dress(draft, email.mailbox)
@@ -127,6 +131,7 @@ def _build(message: OutboundMessage, changes: Mapping[str, Any]) -> _Revised:
             message_id=email.message_id,
             in_reply_to=email.in_reply_to,
             references=email.references,
+            unsubscribe=unsubscribe_link(email.mailbox, chosen, message.in_reply_to),
         )
     except envelope.InvalidDraft as error:
         raise Invalid(asdict(one) for one in error.errors) from None
@@ -134,6 +139,10 @@ def _build(message: OutboundMessage, changes: Mapping[str, Any]) -> _Revised:
     kept = [one for one in (*before.added_recipients, *added) if one in frozen.recipients]
     facts = [*map(asdict, frozen.facts), *known_facts(email.mailbox, frozen.recipients, message.in_reply_to)]
     return _Revised(built, frozen, list(dict.fromkeys(kept)), facts)
+
+
+def _without(addresses: tuple[str, ...], added: list[str]) -> tuple[str, ...]:
+    return tuple(one for one in addresses if one not in added)
 
 
 def _change(message: OutboundMessage, send_at: Any, revised: _Revised | None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
+from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.csrf import csrf_exempt
@@ -60,8 +61,11 @@ def check(request: HttpRequest) -> HttpResponse:
         return public_page(request, "approvals/proof.html")
     if int(request.META.get("CONTENT_LENGTH") or 0) > LARGEST:
         return _unreadable(request, "This is larger than any message that leaves here.", 413)
-    file = request.FILES.get("message")
-    data = file.read() if file else request.POST.get("source", "").encode()
+    try:
+        file = request.FILES.get("message")
+        data = file.read() if file else request.POST.get("source", "").encode()
+    except RequestDataTooBig:
+        return _unreadable(request, "This is too much to paste: give it as a file.", 413)
     if not data.strip():
         return _unreadable(request, "Choose a file, or paste the whole source of a message.", 400)
     return public_page(request, "approvals/proof.html", report=proof.examine(data))

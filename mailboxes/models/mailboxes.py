@@ -80,7 +80,8 @@ class Mailbox(models.Model):
     auto_cc = models.CharField(max_length=320, blank=True)
     auto_bcc = models.CharField(max_length=320, blank=True)
     signature_block = models.CharField(max_length=1000, blank=True)
-    ai_disclosure = models.BooleanField(default=True)
+    # says in the text of each message, too, what its headers always say
+    ai_disclosure = models.BooleanField(default=False)
     # a newsletter and the like: who gets it may unsubscribe with one click
     is_bulk = models.BooleanField(default=False)
     forward_inbound = models.BooleanField(default=False)
