@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from django.conf import settings as settings_of_django
 from django.test import Client as Browser
 from mcp.client.client import Client
 from pytest_django import Settings
@@ -17,6 +21,7 @@ from assistants.models import ApiKey
 from audit.models import Event
 from mailboxes.models import Mailbox
 from tests.approvals.mcp.client import bearer, connected, over_http, talking
+from tests.processes import environment
 from tests.servers import AsgiServer
 
 BOTH = "application/json, text/event-stream"
@@ -197,3 +202,20 @@ def test_it_needs_no_asgi(api_key: ApiKey, mailbox: Mailbox) -> None:
     response = browser.post("/mcp", LIST, content_type="application/json")
     assert response.status_code == 200
     assert len(response.json()["result"]["tools"]) > 10
+
+
+def test_an_install_that_nobody_asks_for_tools_does_not_load_what_they_take(tmp_path: Path) -> None:
+    program = (
+        "import sys, config.asgi; from django.urls import resolve; resolve('/mcp'); "
+        "print(sorted({'mcp', 'mcp_types', 'starlette', 'approvals.mcp.sets'} & sys.modules.keys()))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=settings_of_django.BASE_DIR,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert ended.stdout == "[]\n"

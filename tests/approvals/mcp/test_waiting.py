@@ -12,10 +12,13 @@ from typing import Any
 
 import pytest
 import requests
+from asgiref.sync import sync_to_async
 from django.db import connections
+from mcp.client.client import Client
 
 from approvals import actions, tasks
 from approvals.api import beside
+from approvals.mcp import waiting as waits
 from approvals.models import User
 from assistants.models import ApiKey
 from config.receiving.server import MailServer
@@ -194,3 +197,39 @@ def test_whoever_hangs_up_waits_no_longer(
     until_waiting(1)
     answer.close()
     until_waiting(0)
+
+
+def _arrived_elsewhere(mailbox: Mailbox) -> None:
+    """In a thread that keeps no connection."""
+    try:
+        arrived(mailbox)
+    finally:
+        connections.close_all()
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+def test_a_client_that_asks_for_progress_hears_that_the_call_still_waits(
+    live_server_asgi: AsgiServer,
+    api_key: ApiKey,
+    mailbox: Mailbox,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: str,
+) -> None:
+    monkeypatch.setattr(waits, "BEAT", 0.1)
+    heard: list[float] = []
+
+    async def note(progress: float, total: float | None, message: str | None) -> None:
+        assert total == 60
+        heard.append(progress)
+        if len(heard) == 3:
+            # mail comes while the client listens
+            await sync_to_async(_arrived_elsewhere)(mailbox)
+
+    async def act(client: Client) -> Any:
+        return await client.call_tool("wait_for_email", {"timeout_seconds": 60}, progress_callback=note)
+
+    with connected(live_server_asgi, api_key, mode=mode) as found:
+        result = found.do(act)
+    assert json.loads(result.content[0].text)["found"] is True
+    assert len(heard) >= 3
+    assert heard == sorted(heard)
