@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from aiosmtpd.smtp import SMTP, AuthResult
 
 from approvals import actions, effects, tasks
 from approvals.actions.transitions import current
@@ -17,6 +21,7 @@ from audit.models import Event, Payload
 from mailboxes.models import CaughtMessage, Mailbox
 from tests import factories
 from tests.approvals import living
+from tests.certificates import a_certificate
 from tests.mailboxes.provider_server import DROP, ProviderServer
 from tests.servers import RecordingServer
 
@@ -153,3 +158,58 @@ def test_a_test_that_fails_says_how_far_it_came(
 def test_without_a_server_the_test_is_caught(mailbox: Mailbox, administrator: User) -> None:
     assert effects.send_test(mailbox, by=administrator).error == ""
     assert CaughtMessage.objects.get().recipients == ["ada@acme.test"]
+
+
+class SigningInServer(RecordingServer):
+    """Takes mail over TLS only, from whoever knows a password, and notes who that was."""
+
+    def __init__(self) -> None:
+        self.users: list[str] = []
+        self.context: ssl.SSLContext | None = None
+        super().__init__()
+
+    def factory(self) -> SMTP:
+        self.connections += 1
+        starts = {} if self.ssl_context else {"tls_context": self.context, "require_starttls": True}
+        return SMTP(
+            self,
+            authenticator=self.knows,
+            # aiosmtpd does not see that a connection was encrypted from the start
+            auth_required=not self.ssl_context,
+            auth_require_tls=not self.ssl_context,
+            **starts,  # type: ignore[arg-type]
+        )
+
+    def knows(self, _server: SMTP, _session: Any, _envelope: Any, _mechanism: str, given: Any) -> AuthResult:
+        user, password = given.login.decode(), given.password.decode()
+        self.users.append(user)
+        return AuthResult(success=password == f"{user}'s own p@ss/word")
+
+
+@pytest.mark.parametrize("scheme", ["smtp", "smtps"])
+def test_two_mailboxes_sign_in_apart_and_over_tls(
+    mailbox: Mailbox, reviewer: User, administrator: User, tmp_path: Path, scheme: str
+) -> None:
+    other = factories.a_mailbox("sales@acme.test")
+    key = factories.a_key(factories.an_assistant(mailboxes=[mailbox, other]), mailboxes=[mailbox, other])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*a_certificate(tmp_path))
+    server = SigningInServer()
+    server.context, server.ssl_context = context, context if scheme == "smtps" else None
+    server.start()
+    try:
+        server.connections = 0
+        for box, user in ((mailbox, "support"), (other, "sales")):
+            password = quote(f"{user}'s own p@ss/word", safe="")
+            url = f"{scheme}://{user}:{password}@127.0.0.1:{server.port}"
+            actions.set_delivery(box, url, by=administrator)
+        for box in (mailbox, other, mailbox):
+            assert deliver(key, box, reviewer).status == Status.SENT
+        # the third took the connection of the first, and nobody took another's
+        assert (server.users, server.connections) == (["support", "sales"], 2)
+        actions.set_delivery(mailbox, f"{scheme}://support:wr0ng@127.0.0.1:{server.port}", by=administrator)
+        message = deliver(key, mailbox, reviewer)
+    finally:
+        server.stop()
+    assert message.status == Status.APPROVED
+    assert "wr0ng" not in str(message.delivery)
