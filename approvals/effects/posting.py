@@ -43,18 +43,19 @@ def post_webhook(promise: OutboxEntry) -> None:
         return _end(delivery, Status.FAILED)
     if endpoint.paused_until and endpoint.paused_until > timezone.now():
         raise TryAgain("Its receiver is down.", endpoint.paused_until - timezone.now() + _jitter(BUSY))
-    with _place(endpoint):
+    with _place(endpoint, promise.attempts):
         attempt = _try(delivery, endpoint)
     _keep(delivery, endpoint, attempt)
 
 
 @contextmanager
-def _place(endpoint: WebhookEndpoint) -> Iterator[None]:
+def _place(endpoint: WebhookEndpoint, asked: int) -> Iterator[None]:
+    """`asked`: how often. What waits behind others asks less and less, because each look is a write."""
     failing = endpoint.failing_since is not None
     counted = [endpoint.pk, FAILING] if failing else [endpoint.pk]
     with _lock:
         if any(_at_work[one] >= AT_ONCE for one in counted):
-            pause = BUSY_FAILING if failing else BUSY
+            pause = BUSY_FAILING if failing else min(BUSY * 2 ** min(asked - 1, 4), BUSY_FAILING)
             raise TryAgain("Its receiver is busy with others.", _jitter(pause))
         _at_work.update(counted)
     try:

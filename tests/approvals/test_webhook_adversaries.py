@@ -230,3 +230,28 @@ def test_receivers_that_are_failing_hold_no_more_together_than_one_of_them(
             one.over.set()
         for thread in threads:
             thread.join()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_waits_behind_a_receiver_that_hangs_asks_less_and_less(
+    receiver: Receiver, administrator: User, mailbox: Mailbox
+) -> None:
+    receiver.answers = [STALL]
+    an_endpoint(receiver, administrator)
+    for number in range(3):
+        arrived(mailbox, str(number))
+    threads = [threading.Thread(target=_work) for _ in range(posting.AT_ONCE)]
+    for thread in threads:
+        thread.start()
+    while len(receiver.posts) < posting.AT_ONCE:
+        assert receiver.arrived.wait(10)
+    waiting = OutboxEntry.objects.filter(kind="post_webhook", done_at=None).order_by("-pk")[0]
+    pauses = []
+    for _ in range(3):
+        OutboxEntry.objects.filter(pk=waiting.pk).update(due_at=timezone.now())
+        tasks.post()
+        pauses.append((OutboxEntry.objects.get(pk=waiting.pk).due_at - timezone.now()).total_seconds())
+    receiver.over.set()
+    for thread in threads:
+        thread.join()
+    assert 0 < pauses[0] < pauses[1] < pauses[2] < 10
