@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from importlib import import_module
 from typing import Any
-from urllib.parse import urlsplit
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest
-from django.http.request import validate_host
+from django.http.request import split_domain_port, validate_host
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework.exceptions import MethodNotAllowed
@@ -43,10 +42,11 @@ def _over_http() -> Any:
 
 def check_origin(origin: str) -> None:
     """Pages of other sites have no business here. Programs name no site, be it none or one of their own."""
-    parts = urlsplit(origin)
-    if parts.scheme not in ("http", "https") or origin == settings.PUBLIC_URL:
+    scheme, _, rest = origin.partition("://")
+    if scheme not in ("http", "https") or origin == settings.PUBLIC_URL:
         return
-    if not validate_host((parts.hostname or "").lower(), settings.ALLOWED_HOSTS):
+    host, _ = split_domain_port(rest)
+    if not host or not validate_host(host, settings.ALLOWED_HOSTS):
         raise NotPermitted(f"Pages of {origin[:200]} may not call this.", "foreign_origin")
 
 

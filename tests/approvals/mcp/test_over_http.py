@@ -102,6 +102,9 @@ def test_each_call_stands_alone_so_that_any_process_may_answer_it(
     [
         ("https://evil.test", 403),
         ("http://127.0.0.1.evil.test", 403),
+        ("http://[nonsense", 403),
+        ("http://", 403),
+        ("http://127.0.0.1:9", 200),
         ("https://mail.acme.test", 200),
         ("http://localhost:6274", 200),
         ("vscode-file://vscode-app", 200),
