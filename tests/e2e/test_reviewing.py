@@ -296,7 +296,7 @@ def test_reloading_the_page_of_a_new_key_makes_no_other(opens: Opens, api_key: A
         "ada@acme.test", PASSWORD, is_administrator=True, all_mailboxes=True
     )
     page = opens(administrator, f"/keys/new?owner={api_key.assistant.pk}")
-    page.get_by_label("Name", exact=True).fill("worker")
+    page.locator("#id_name").fill("worker")
     page.get_by_role("button", name="Make a key").click()
     expect(page.locator("#secret")).to_be_visible()
     page.reload()
