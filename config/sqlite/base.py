@@ -126,10 +126,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """Put the connection by as it was when it was new, for whoever comes next; not one that failed."""
         if self.connection is None or self.errors_occurred:
             return False
-        # one that was not read to its end would pin what the next one gets to see
-        for cursor in cursors:
-            cursor.close()
         try:
+            # one that was not read to its end would pin what the next one gets to see
+            for cursor in cursors:
+                cursor.close()
             if self.connection.in_transaction:
                 self.connection.rollback()
             # whoever had it may have turned them off, as migrations and fixtures do
