@@ -10,6 +10,7 @@ from approvals.mcp.views import endpoint
 from approvals.views import (
     account,
     allowlist,
+    api_page,
     assistants,
     audit_event,
     caught,
@@ -42,6 +43,7 @@ urlpatterns: list[URLPattern] = [
     path("attachments/<str:token>", signed, name="signed_attachment"),
     path(".well-known/multimail-signing-key", public.signing_key, name="signing_key"),
     path("check", public.check, name="check"),
+    path("docs/api", api_page.api, name="api"),
     path("unsubscribe/<str:token>", public.unsubscribe, name="unsubscribe"),
     path("identity", identity.identity, name="identity"),
     path("identity/rotate", identity.rotate, name="rotate_signing_key"),

@@ -32,6 +32,7 @@ PUBLIC = {
     "sign-in/<str:token>": "a one-time link: GET shows, POST acts",
     "sign-in/link/<str:token>": "a one-time link: GET shows, POST acts",
     ".well-known/multimail-signing-key": "recipients verify the identity header with it",
+    "docs/api": "documentation",
     "check": "anybody may ask what a message proves",
     "unsubscribe/<str:token>": "a signed link: GET shows, POST acts",
 }

@@ -158,6 +158,7 @@ def test_what_else_is_tried_again_does_no_more_the_second_time(
     assert [one["name"] for one in contacts["contacts"]] == ["Anna"]
 
 
+@pytest.mark.database
 def test_fifty_at_once_with_one_idempotency_key_make_one_message(
     live_server_asgi: AsgiServer, api_key: ApiKey, path: str
 ) -> None:

@@ -28,7 +28,11 @@ OFF = {
     "/v1/billing/session-key",
 }
 # public by signature: tests/approvals/api/test_model_webhooks.py
-SIGNED = {"/hooks/models/<id:connection_id>", "/hooks/mail/<id:provider>/tracking"}
+SIGNED = {
+    "/hooks/models/<id:connection_id>",
+    "/hooks/mail/<id:provider>/tracking",
+    "/hooks/mail/<id:provider>/inbound",
+}
 # a page for people who are signed in: tests/approvals/views/test_approve_link.py
 PAGES = {"/v1/approve/<str:token>"}
 METHODS = ("get", "post", "put", "patch", "delete")
