@@ -53,7 +53,7 @@ EMAIL = f"{MAILBOX}/emails/<id:email_id>"
 
 urlpatterns = [
     path("health", system.HealthView.as_view()),
-    path("v1/openapi.json", system.OpenApiView.as_view()),
+    path("v1/openapi.json", system.OpenApiView.as_view(), name="openapi"),
     path("hooks/models/<id:connection_id>", hooks.ModelWebhookView.as_view()),
     path("hooks/mail/<id:provider>/tracking", hooks.MailTrackingView.as_view()),
     path("hooks/mail/<id:provider>/inbound", hooks.MailHandedView.as_view()),
