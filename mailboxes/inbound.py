@@ -106,12 +106,9 @@ def find_conversation(mailbox: Mailbox, parsed: Parsed, envelope_to: str = "") -
 
     By the subject only with the same person, and lately.
     """
-    named = [parsed.in_reply_to, *reversed(parsed.references)]
-    known = dict(
-        Email.objects.filter(mailbox=mailbox, message_id__in=[one for one in named if one]).values_list(
-            "message_id", "conversation"
-        )
-    )
+    named = [one for one in (parsed.in_reply_to, *reversed(parsed.references)) if one]
+    referred = Email.objects.filter(mailbox=mailbox, message_id__in=named)
+    known = dict(referred.values_list("message_id", "conversation")) if named else {}
     for message_id in named:
         if message_id in known:
             return Conversation.objects.get(pk=known[message_id])

@@ -8,15 +8,17 @@ from approvals.models import ConversationThread, MailboxAssistant, OutboxEntry
 from assistants import actions as assistant_actions
 from assistants.models import Run
 from audit.log import Entry
-from mailboxes.models import Conversation, Email, Mailbox
+from mailboxes.models import Conversation, Email
 
 PROMPT_SHOWN = 100_000  # characters of a mail; a run server takes no prompt of any length
 
 
 def start_run_for(email: Email) -> list[Entry]:
     """Plan the run of mail that is let in, if its mailbox starts runs; in the same transaction."""
+    if email.quiet_reason or not email.mailbox.starts_runs:
+        return []
     link = MailboxAssistant.objects.filter(mailbox=email.mailbox, answers_inbound=True).first()
-    if link is None or email.quiet_reason or email.mailbox.on_inbound != Mailbox.OnInbound.RUN:
+    if link is None:
         return []
     run = assistant_actions.plan_run(
         link.assistant,

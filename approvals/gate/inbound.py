@@ -129,7 +129,7 @@ def _store(raw: RawMessage, mailbox: Mailbox, parsed: Parsed | None, **fields: A
         created_at=raw.received_at,
         message_id=message_id,
         kind=kind,
-        quiet_reason=reason or loops.circling(conversation),
+        quiet_reason=reason or (loops.circling(conversation) if mailbox.starts_runs else ""),
         **content,
         **fields,
     )

@@ -119,6 +119,10 @@ class Mailbox(models.Model):
     def domain(self) -> str:
         return self.address.rpartition("@")[2]
 
+    @property
+    def starts_runs(self) -> bool:
+        return self.on_inbound == self.OnInbound.RUN
+
 
 class AllowlistEntry(models.Model):
     """An address or `*@domain` that skips review, in gated_send only."""
