@@ -57,7 +57,7 @@ class TestSending:
 
     def test_read_only_refuses_and_the_refusal_is_on_record(self, api_key: ApiKey, mailbox: Mailbox) -> None:
         Mailbox.objects.update(oversight_mode="read_only")
-        with pytest.raises(Refused, match=r"read_only.*administrator can raise"):
+        with pytest.raises(Refused, match=r"read_only.*request-upgrade.*administrator can also raise"):
             gate.send(DRAFT, Mailbox.objects.get(), by=api_key)
         assert not Email.objects.exists()
         assert Event.objects.filter(action=Event.Action.MESSAGE_REFUSED, mailbox_id=mailbox.pk).exists()
