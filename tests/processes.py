@@ -16,9 +16,9 @@ from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
 from django.conf import settings
+from django.db import connection
 
 DATABASE = "counterseal.sqlite3"
-from django.db import connection
 
 
 def environment(data: Path, **more: str) -> dict[str, str]:
