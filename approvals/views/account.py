@@ -8,19 +8,15 @@ from django.views.decorators.http import require_http_methods
 
 from approvals import actions
 from approvals.actions.account import the_account
-from approvals.errors import DomainError, NotPermitted
-from approvals.permissions import check_administer
+from approvals.errors import DomainError
 from approvals.setup_forms import AccountForm, blame
-from approvals.views.http import Request, forbidden, page, toast
+from approvals.views.http import Request, check_administers, page, toast
 from mailboxes.models import Mailbox, OversightMode
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def account(request: Request) -> HttpResponse:
-    try:
-        check_administer(request.user)
-    except NotPermitted as refusal:
-        forbidden(refusal)
+    check_administers(request)
     kept = the_account()
     initial = {name: getattr(kept, name) for name in AccountForm.base_fields}
     form = AccountForm(request.POST or None, initial=initial)

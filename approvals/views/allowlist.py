@@ -12,11 +12,10 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from approvals import actions, allowing
 from approvals.actions.setup import checked_pattern
-from approvals.errors import DomainError, NotPermitted
-from approvals.permissions import check_administer
+from approvals.errors import DomainError
 from approvals.setup_forms import AllowForm, blame
 from approvals.states import Status
-from approvals.views.http import Request, attempt, complain, forbidden, newest_first, page
+from approvals.views.http import Request, attempt, check_administers, complain, newest_first, page
 from mailboxes.models import AllowlistEntry, Mailbox
 
 HERE = "allowlist"
@@ -32,7 +31,7 @@ def allowlist(request: Request) -> HttpResponse:
     form = AllowForm(request.POST or None, mailboxes=_mailboxes(request), initial={"mailbox": chosen})
     if form.is_valid():
         data = form.cleaned_data
-        _check(request, data["mailbox"])
+        check_administers(request, data["mailbox"])
         try:
             return _asked(request, data["mailbox"], checked_pattern(data["pattern"]), data["note"], HERE)
         except DomainError as error:
@@ -52,13 +51,6 @@ def allowlist(request: Request) -> HttpResponse:
 
 
 UNKNOWN = "There is no such mailbox within your reach, so nothing is listed. Choose another one."
-
-
-def _check(request: Request, mailbox: Mailbox) -> None:
-    try:
-        check_administer(request.user, mailbox)
-    except NotPermitted as refusal:
-        forbidden(refusal)
 
 
 def _asked(request: Request, mailbox: Mailbox, pattern: str, note: str, back: str) -> HttpResponse:
@@ -88,7 +80,7 @@ def _url(back: str, mailbox: Mailbox) -> str:
 def allow(request: Request, pk: str) -> HttpResponse:
     """From a mailbox's own page, or confirmed."""
     mailbox = get_object_or_404(Mailbox.objects.visible_to(request.user), pk=pk)
-    _check(request, mailbox)
+    check_administers(request, mailbox)
     form = AllowForm({**request.POST.dict(), "mailbox": pk}, mailboxes=_mailboxes(request))
     back = request.POST.get("back", "")
     url = _url(back, mailbox)

@@ -15,9 +15,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from approvals import actions
 from approvals.actions.connections import KEY_OF_ANOTHER, SECRETS, secret_of, why_kept
-from approvals.errors import DomainError, NotPermitted
+from approvals.errors import DomainError
 from approvals.forms import SECRETS_OF, ConnectionForm, SecretForm
-from approvals.permissions import check_administer
 from approvals.views.connection_words import (
     HINTS,
     HOLD_POLICIES,
@@ -27,22 +26,15 @@ from approvals.views.connection_words import (
     hint,
     in_words,
 )
-from approvals.views.http import Request, attempt, complain, forbidden, page, toast
+from approvals.views.http import Request, attempt, check_administers, complain, page, toast
 from assistants.models import Assistant, Connection
 
 Protocol = Connection.Protocol
 
 
-def _administrators_only(request: Request) -> None:
-    try:
-        check_administer(request.user)
-    except NotPermitted as refusal:
-        forbidden(refusal)
-
-
 @require_safe
 def connections(request: Request) -> HttpResponse:
-    _administrators_only(request)
+    check_administers(request)
     using = Prefetch("assistants", Assistant.objects.order_by("name"))
     found = Connection.objects.order_by("name").prefetch_related(using)
     listed = [(row, PROTOCOLS[Protocol(row.protocol)][0], _key_state(row)) for row in found]
@@ -51,14 +43,14 @@ def connections(request: Request) -> HttpResponse:
 
 @require_safe
 def choose(request: Request) -> HttpResponse:
-    _administrators_only(request)
+    check_administers(request)
     return page(request, "approvals/connection_choose.html", "connections", protocols=PROTOCOLS.items())
 
 
 @sensitive_post_parameters("api_key")
 @require_http_methods(["GET", "HEAD", "POST"])
 def new(request: Request, protocol: str) -> HttpResponse:
-    _administrators_only(request)
+    check_administers(request)
     if protocol not in Protocol.values:
         raise Http404
     row = Connection(protocol=protocol)
@@ -73,7 +65,7 @@ def new(request: Request, protocol: str) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def connection(request: Request, pk: str) -> HttpResponse:
-    _administrators_only(request)
+    check_administers(request)
     row = get_object_or_404(Connection, pk=pk)
     form = ConnectionForm(request.POST or None, row=row)
     if form.is_valid() and (
@@ -134,7 +126,7 @@ def _secret_state(row: Connection, name: str) -> str:
 @sensitive_post_parameters("value")
 @require_POST
 def replace_secret(request: Request, pk: str, name: str) -> HttpResponse:
-    _administrators_only(request)
+    check_administers(request)
     row, url = get_object_or_404(Connection, pk=pk), reverse("connection", args=[pk])
     if name not in SECRETS:
         raise Http404
@@ -153,7 +145,7 @@ def replace_secret(request: Request, pk: str, name: str) -> HttpResponse:
 
 @require_POST
 def clear_secret(request: Request, pk: str, name: str) -> HttpResponse:
-    _administrators_only(request)
+    check_administers(request)
     row, url = get_object_or_404(Connection, pk=pk), reverse("connection", args=[pk])
     if name not in SECRETS:
         raise Http404
@@ -163,7 +155,7 @@ def clear_secret(request: Request, pk: str, name: str) -> HttpResponse:
 
 @require_POST
 def delete(request: Request, pk: str) -> HttpResponse:
-    _administrators_only(request)
+    check_administers(request)
     row = get_object_or_404(Connection, pk=pk)
     try:
         actions.delete_connection(row, by=request.user)

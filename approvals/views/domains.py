@@ -14,8 +14,16 @@ from approvals import actions, effects
 from approvals.actions.domains import records_of, status_of
 from approvals.errors import DomainError
 from approvals.forms import DomainForm
-from approvals.permissions import check_administer
-from approvals.views.http import Request, attempt, complain, forbidden, newest_first, page, toast
+from approvals.views.http import (
+    Request,
+    attempt,
+    check_administers,
+    complain,
+    forbidden,
+    newest_first,
+    page,
+    toast,
+)
 from mailboxes.models import DkimKey, Domain
 
 HERE = "domains"
@@ -28,16 +36,9 @@ PURPOSES = {
 }
 
 
-def _check(request: Request) -> None:
-    try:
-        check_administer(request.user)
-    except DomainError as error:
-        forbidden(error)
-
-
 @require_http_methods(["GET", "HEAD", "POST"])
 def domains(request: Request) -> HttpResponse:
-    _check(request)
+    check_administers(request)
     form = DomainForm(request.POST or None)
     if form.is_valid():
         try:
@@ -55,7 +56,7 @@ def domains(request: Request) -> HttpResponse:
 
 @require_safe
 def domain(request: Request, pk: str) -> HttpResponse:
-    _check(request)
+    check_administers(request)
     found = get_object_or_404(Domain, pk=pk)
     [records] = records_of(found)
     keys = found.keys.order_by("-pk")[:20]
@@ -77,7 +78,7 @@ def _record(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _act(request: Request, pk: str) -> tuple[Domain, str]:
-    _check(request)
+    check_administers(request)
     return get_object_or_404(Domain, pk=pk), reverse("domain", args=[pk])
 
 

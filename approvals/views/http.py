@@ -10,11 +10,13 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.html import format_html
 
 from approvals.errors import DomainError, NotPermitted, Refused
+from approvals.permissions import check_administer
 from approvals.views.rail import Rail
+from mailboxes.models import Mailbox
 
 if TYPE_CHECKING:
     from django_htmx.middleware import HtmxDetails
@@ -59,6 +61,20 @@ def forbidden(error: DomainError) -> None:
     """Who may not do it at all gets the 403 page; a refusal by mode or hold is part of the work."""
     if isinstance(error, NotPermitted) and not isinstance(error, Refused):
         raise PermissionDenied(error.sentence) from error
+
+
+def check_administers(request: Request, mailbox: Mailbox | None = None) -> None:
+    """The 403 page for whoever does not administer `mailbox`; without one, all of them."""
+    try:
+        check_administer(request.user, mailbox)
+    except NotPermitted as refusal:
+        forbidden(refusal)
+
+
+def administered_mailbox(request: Request, pk: str) -> Mailbox:
+    box = get_object_or_404(Mailbox.objects.visible_to(request.user), pk=pk)
+    check_administers(request, box)
+    return box
 
 
 def administrators_only(request: Request) -> None:

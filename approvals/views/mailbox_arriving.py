@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods, require_POST
 
 from approvals import actions
 from approvals.actions.mailbox_imap import described, url_of
-from approvals.errors import DomainError, Invalid
+from approvals.errors import Invalid
 from approvals.forms import ImapForm
-from approvals.permissions import check_administer
-from approvals.views.http import Request, forbidden, page, toast
+from approvals.views.http import Request, administered_mailbox, page, toast
 from mailboxes.models import ImapSource, Mailbox
 
 UNREADABLE = "It can't be read, because SECRET_KEY has changed: enter it anew."
 
 
-def _box(request: Request, pk: str) -> Mailbox:
-    box = get_object_or_404(Mailbox.objects.visible_to(request.user), pk=pk)
-    try:
-        check_administer(request.user, box)
-    except DomainError as error:
-        forbidden(error)
-    return box
-
-
 @require_http_methods(["GET", "HEAD", "POST"])
 def arriving(request: Request, pk: str) -> HttpResponse:
-    box = _box(request, pk)
+    box = administered_mailbox(request, pk)
     form = ImapForm(request.POST or None)
     if form.is_valid():
         taking = form.cleaned_data["takes_existing"]
@@ -53,7 +43,7 @@ def arriving(request: Request, pk: str) -> HttpResponse:
 
 @require_POST
 def stop(request: Request, pk: str) -> HttpResponse:
-    box = _box(request, pk)
+    box = administered_mailbox(request, pk)
     actions.set_imap(box, "", by=request.user)
     toast(request, f"Mail of {box.address} is fetched from nowhere any more.")
     return redirect("mailbox_arriving", pk)

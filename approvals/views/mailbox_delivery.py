@@ -4,33 +4,23 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods, require_POST
 
 from approvals import actions, effects
 from approvals.actions.mailbox_delivery import described, url_of
 from approvals.effects.testing import Tried
-from approvals.errors import DomainError, Invalid
+from approvals.errors import Invalid
 from approvals.forms import DeliveryForm
-from approvals.permissions import check_administer
-from approvals.views.http import Request, forbidden, page, toast
+from approvals.views.http import Request, administered_mailbox, page, toast
 from mailboxes.models import Mailbox
 
 UNREADABLE = "It can't be read, because SECRET_KEY has changed: enter it anew."
 
 
-def _box(request: Request, pk: str) -> Mailbox:
-    box = get_object_or_404(Mailbox.objects.visible_to(request.user), pk=pk)
-    try:
-        check_administer(request.user, box)
-    except DomainError as error:
-        forbidden(error)
-    return box
-
-
 @require_http_methods(["GET", "HEAD", "POST"])
 def delivery(request: Request, pk: str) -> HttpResponse:
-    box = _box(request, pk)
+    box = administered_mailbox(request, pk)
     form = DeliveryForm(request.POST or None)
     if form.is_valid():
         try:
@@ -46,7 +36,7 @@ def delivery(request: Request, pk: str) -> HttpResponse:
 @require_POST
 def test(request: Request, pk: str) -> HttpResponse:
     """While the person waits: what it shows is what the server said."""
-    box = _box(request, pk)
+    box = administered_mailbox(request, pk)
     return _shown(request, box, DeliveryForm(), effects.send_test(box, by=request.user))
 
 

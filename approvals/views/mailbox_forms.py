@@ -8,10 +8,9 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
 from approvals import actions
-from approvals.errors import DomainError, NotPermitted
-from approvals.permissions import check_administer
+from approvals.errors import DomainError
 from approvals.setup_forms import MailboxForm, NewMailboxForm, blame
-from approvals.views.http import Request, attempt, confirm, forbidden, page, toast
+from approvals.views.http import Request, attempt, check_administers, confirm, page, toast
 from approvals.views.mailboxes import RUNGS
 from mailboxes.models import Mailbox
 
@@ -21,10 +20,7 @@ HERE = "mailboxes"
 def _administered(request: Request, pk: str = "") -> Mailbox | None:
     """That one; without an id, all of them."""
     mailbox = get_object_or_404(Mailbox.objects.visible_to(request.user), pk=pk) if pk else None
-    try:
-        check_administer(request.user, mailbox)
-    except NotPermitted as refusal:
-        forbidden(refusal)
+    check_administers(request, mailbox)
     return mailbox
 
 

@@ -13,11 +13,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from approvals import actions, permissions, sign_in
-from approvals.errors import DomainError, NotPermitted
+from approvals.errors import DomainError
 from approvals.forms import SignInForm
 from approvals.models import Membership, User
 from approvals.setup_forms import NewPersonForm, PersonForm, blame
-from approvals.views.http import Request, attempt, forbidden, page, toast
+from approvals.views.http import Request, attempt, check_administers, page, toast
 from mailboxes.models import Mailbox
 
 
@@ -58,10 +58,7 @@ def people(request: Request) -> HttpResponse:
 
 
 def _administrators_of_everything(request: Request) -> QuerySet[User]:
-    try:
-        permissions.check_administer(request.user)
-    except NotPermitted as refusal:
-        forbidden(refusal)
+    check_administers(request)
     return User.objects.all()
 
 

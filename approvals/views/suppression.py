@@ -9,20 +9,24 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
 from approvals import actions
-from approvals.errors import DomainError, NotPermitted
-from approvals.permissions import check_administer
+from approvals.errors import DomainError
 from approvals.setup_forms import SuppressionForm, blame
-from approvals.views.http import Request, attempt, confirm, forbidden, newest_first, page, toast
+from approvals.views.http import (
+    Request,
+    attempt,
+    check_administers,
+    confirm,
+    newest_first,
+    page,
+    toast,
+)
 from mailboxes.models import DeliveryReceipt, Email, Suppression
 
 HERE = "suppression"
 
 
 def _found(request: Request) -> QuerySet[Suppression]:
-    try:
-        check_administer(request.user)
-    except NotPermitted as refusal:
-        forbidden(refusal)
+    check_administers(request)
     return Suppression.objects.all()
 
 
