@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -41,19 +42,26 @@ TOLD = {
 HEARD = (Status.SENDING, Status.SENT, Status.NEEDS_ATTENTION, Status.FAILED)
 
 
-def receive_mail_hook(provider: str, headers: Mapping[str, str], body: bytes) -> None:
-    """Keep what a provider posted, and promise to read it. A repeat does nothing."""
-    if len(body) > tracking.LARGEST:
-        raise TooLarge(f"A post has at most {tracking.LARGEST} bytes.")
+@contextmanager
+def refusing() -> Iterator[None]:
+    """What is wrong with a provider's post, as the domain says it."""
     try:
-        tracking.check(provider, headers, body)
-        hook = tracking.hook(provider, headers, body)
+        yield
     except tracking.Unexpected as error:
         raise NotFound("Nothing is expected here: MAIL_HOOKS has no secret of this provider.") from error
     except tracking.Forged as error:
         raise Forged(str(error)) from error
     except tracking.Malformed as error:
         raise Invalid([{"field": "body", "code": "malformed", "message": str(error)}]) from error
+
+
+def receive_mail_hook(provider: str, headers: Mapping[str, str], body: bytes) -> None:
+    """Keep what a provider posted, and promise to read it. A repeat does nothing."""
+    if len(body) > tracking.LARGEST:
+        raise TooLarge(f"A post has at most {tracking.LARGEST} bytes.")
+    with refusing():
+        tracking.check(provider, headers, body)
+        hook = tracking.hook(provider, headers, body)
     with transaction.atomic():
         known = {"provider": hook.provider, "digest": hook.digest}
         kept, is_new = MailHook.objects.get_or_create(

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 
 from django.db import IntegrityError, transaction
 
-from approvals.actions.model_webhooks import Forged, TooLarge
-from approvals.errors import Invalid, NotFound
+from approvals.actions.model_webhooks import TooLarge
+from approvals.actions.receipts import refusing
+from approvals.errors import NotFound
 from approvals.gate.inbound import Arrival, receive_all
-from mailboxes import addressing, handing, tracking
+from mailboxes import addressing, handing
 from mailboxes.handing import Handed
 from mailboxes.models import MailHook, RawMessage
 
@@ -19,15 +20,9 @@ def take_handed(provider: str, headers: Mapping[str, str], body: bytes) -> int:
     """How many mailboxes have it now; the same post again does nothing."""
     if len(body) > handing.largest():
         raise TooLarge(f"A post has at most {handing.largest()} bytes.")
-    try:
+    with refusing():
         handing.check(provider, headers, body)
         handed = handing.read(provider, headers.get("Content-Type", ""), body)
-    except tracking.Unexpected as error:
-        raise NotFound("Nothing is expected here: MAIL_HOOKS has no secret of this provider.") from error
-    except tracking.Forged as error:
-        raise Forged(str(error)) from error
-    except tracking.Malformed as error:
-        raise Invalid([{"field": "body", "code": "malformed", "message": str(error)}]) from error
     arrivals = _arrivals(handed)
     if not arrivals:
         raise NotFound("There is no such mailbox here.")
